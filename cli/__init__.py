@@ -1,0 +1,1 @@
+"""The command fedtailor: parse, call one function, print."""

@@ -1,0 +1,21 @@
+"""What one variant, and one round, may cost on one device."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Upper limits, all inclusive; None is no limit."""
+
+    latency_ms: float | None = None
+    size_bytes: int | None = None
+    peak_ram_bytes: int | None = None
+    energy_mj: float | None = None
+    uplink_bytes: int | None = None
+    accuracy_margin: float = 0.01
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                raise ValueError(f"Budget.{field.name} must be above 0, got {value!r}")

@@ -1,0 +1,82 @@
+"""What the server asks of one device: data with versions, never a class path."""
+
+from dataclasses import dataclass, field
+
+from fedtailor.protos.budget import Budget
+from fedtailor.protos.model_spec import ModelSpec
+
+PLAN_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainPlan:
+    """SGD with momentum on the device's train split, from exactly the public base."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonalPlan:
+    """How the personal fp32 model comes from the base: `shared`, `finetune`, `ditto` or `head`.
+
+    `proximal` is λ of Ditto (Li et al. 2021, arXiv:2012.04221, algorithm 1).
+    """
+
+    method: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    proximal: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One rung of the ladder. `precision` is `int8`, `fp32` or `auto`: whichever measures faster."""
+
+    name: str
+    keep_fraction: float
+    weight_bits: int = 8
+    precision: str = "auto"
+    distil_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecSpec:
+    """How an update is written down: a registered codec, its version and its parameters."""
+
+    name: str
+    version: int
+    args: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatePlan:
+    """`margin` is a fraction of rows (0.01: one point), or of the squared error for regression."""
+
+    margin: float = 0.01
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything one device needs to know to take part in one round."""
+
+    device_id: str
+    round: int
+    seed: int
+    base_version: int
+    model: ModelSpec
+    train: TrainPlan
+    personal: PersonalPlan
+    personal_parameters: tuple[str, ...]
+    recipes: tuple[Recipe, ...]
+    codec: CodecSpec
+    feedback: bool
+    gate: GatePlan
+    budget: Budget
+    version: int = PLAN_VERSION

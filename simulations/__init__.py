@@ -1,0 +1,1 @@
+"""Fleets on one machine or on Ray."""

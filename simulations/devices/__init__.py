@@ -1,0 +1,1 @@
+"""The device catalogue: one TOML file a class."""

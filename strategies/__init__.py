@@ -1,0 +1,1 @@
+"""Decisions and mathematics: pure functions; no Flower, no disk, no clock."""

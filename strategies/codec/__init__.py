@@ -1,0 +1,1 @@
+"""Update codecs: named pairs of pure functions, and the envelope around their bytes."""

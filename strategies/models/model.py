@@ -1,0 +1,108 @@
+"""Built-in models: a registry of builders, and the choice by shape and kind.
+
+To add a model: one file with a `Model`, registered at import, named in `models/__init__.py`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from fedtailor.protos.errors import PlanError
+from fedtailor.protos.model_spec import NEXT_TOKEN, REGRESSION, ModelSpec
+from fedtailor.protos.schema import State
+from fedtailor.strategies.models.modules import Rescale, Standardise
+
+Layers = OrderedDict[str, nn.Module]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A named way to build layers for a spec; `head` names the layers a device may keep to itself."""
+
+    name: str
+    version: int
+    suits: Callable[[str, tuple[int, ...]], bool]
+    layers: Callable[[ModelSpec], Layers]
+    head: tuple[str, ...] = ("head",)
+
+
+MODELS: dict[str, Model] = {}
+
+
+def register(model: Model) -> Model:
+    """Make a model known by its name."""
+    MODELS[model.name] = model
+    return model
+
+
+def model_named(name: str, version: int | None = None) -> Model:
+    """The registered model.
+
+    Raises:
+        PlanError: no such name, or another version of it.
+    """
+    model = MODELS.get(name)
+    if model is None:
+        raise PlanError(f"model {name!r} is not known here; known: {', '.join(sorted(MODELS))}")
+    if version is not None and version != model.version:
+        raise PlanError(f"model {name!r} is version {model.version} here, the plan asks for {version}; update the older side")
+    return model
+
+
+def choose_model(kind: str, sample_shape: tuple[int, ...]) -> Model:
+    """The first registered model that suits this kind of task and shape of sample.
+
+    Raises:
+        PlanError: none does.
+    """
+    for model in MODELS.values():
+        if model.suits(kind, sample_shape):
+            return model
+    raise PlanError(f"no built-in model takes samples of shape {list(sample_shape)} for {kind}; choose one with --model")
+
+
+def build(spec: ModelSpec) -> nn.Sequential:
+    """The torch module of a spec: [N, *input_shape] to [N, outputs], or [N, T, outputs] for next-token.
+
+    The input is standardised and a regression's output rescaled inside, so what is exported takes samples as stored.
+    """
+    layers = model_named(spec.name, spec.version).layers(spec)
+    if spec.kind != NEXT_TOKEN:
+        layers["standardise"] = Standardise(spec.feature_means, spec.feature_scales)
+        layers.move_to_end("standardise", last=False)
+    if spec.kind == REGRESSION:
+        layers["rescale"] = Rescale(spec.target_scale, spec.target_mean)
+    return nn.Sequential(layers)
+
+
+def initial_state(spec: ModelSpec, seed: int) -> State:
+    """Freshly initialised parameters; equal seeds give equal bits on one platform."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return read_state(build(spec))
+
+
+def read_state(module: nn.Module) -> State:
+    """A copy of the module's parameters as float32 arrays, in the module's order."""
+    return {name: value.detach().numpy().astype(np.float32, copy=True) for name, value in module.named_parameters()}
+
+
+def load_state(module: nn.Module, state: Mapping[str, np.ndarray]) -> None:
+    """Write a state into the module's parameters.
+
+    Raises:
+        PlanError: a name or shape differs.
+    """
+    parameters = dict(module.named_parameters())
+    want = {name: tuple(value.shape) for name, value in parameters.items()}
+    got = {name: tuple(value.shape) for name, value in state.items()}
+    if want != got:
+        wrong = next(iter(sorted(set(want.items()) ^ set(got.items()))))[0]
+        raise PlanError(f"layer {wrong!r}: the model has shape {want.get(wrong)}, the state {got.get(wrong)}")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(state[name])))
