@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from fedtailor.protos.budget import Budget
 from fedtailor.protos.data_profile import DataProfile
 from fedtailor.protos.device_profile import DeviceProfile
-from fedtailor.protos.budget import Budget
 from fedtailor.protos.plan import CodecSpec, Plan
 from fedtailor.protos.variant import Ladder, Variant
 
@@ -48,13 +48,16 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """One device's compressed latent delta: the envelope. `scales` holds one positive value per tensor or none."""
+    """One device's compressed latent delta: the envelope. The codec's statistics are in `scales` (float32) and `payload`.
+
+    `schema_hash` is the first 8 bytes of the schema's SHA-256, `mask_hash` of the mask's; empty without a mask.
+    """
 
     device_id: str
     codec: CodecSpec
-    schema_hash: str
+    schema_hash: bytes
     base_version: int
-    mask_hash: str
+    mask_hash: bytes
     round: int
     num_examples: int
     scales: tuple[float, ...]

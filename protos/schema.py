@@ -30,7 +30,9 @@ class Schema:
 
     @cached_property
     def hash(self) -> str:
-        text = ";".join(f"{name}:{','.join(map(str, shape))}" for name, shape in zip(self.names, self.shapes, strict=True))
+        text = ";".join(
+            f"{name}:{','.join(map(str, shape))}" for name, shape in zip(self.names, self.shapes, strict=True)
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 

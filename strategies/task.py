@@ -75,7 +75,12 @@ TASKS = {
     task.kind: task
     for task in (
         Task(
-            kind=CLASSIFICATION, metric="accuracy", better="higher", loss=_cross_entropy, score=_accuracy, row_loss=_wrong
+            kind=CLASSIFICATION,
+            metric="accuracy",
+            better="higher",
+            loss=_cross_entropy,
+            score=_accuracy,
+            row_loss=_wrong,
         ),
         Task(kind=REGRESSION, metric="rmse", better="lower", loss=_squared, score=_rmse, row_loss=_squared_errors),
         Task(

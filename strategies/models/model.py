@@ -49,7 +49,9 @@ def model_named(name: str, version: int | None = None) -> Model:
     if model is None:
         raise PlanError(f"model {name!r} is not known here; known: {', '.join(sorted(MODELS))}")
     if version is not None and version != model.version:
-        raise PlanError(f"model {name!r} is version {model.version} here, the plan asks for {version}; update the older side")
+        raise PlanError(
+            f"model {name!r} is version {model.version} here, the plan asks for {version}; update the older side"
+        )
     return model
 
 
@@ -62,7 +64,9 @@ def choose_model(kind: str, sample_shape: tuple[int, ...]) -> Model:
     for model in MODELS.values():
         if model.suits(kind, sample_shape):
             return model
-    raise PlanError(f"no built-in model takes samples of shape {list(sample_shape)} for {kind}; choose one with --model")
+    raise PlanError(
+        f"no built-in model takes samples of shape {list(sample_shape)} for {kind}; choose one with --model"
+    )
 
 
 def build(spec: ModelSpec) -> nn.Sequential:

@@ -27,5 +27,7 @@ def _layers(spec: ModelSpec) -> Layers:
 
 
 CAUSAL_CONV = register(
-    Model(name="causal-conv", version=1, suits=lambda kind, shape: kind == NEXT_TOKEN and len(shape) == 1, layers=_layers)
+    Model(
+        name="causal-conv", version=1, suits=lambda kind, shape: kind == NEXT_TOKEN and len(shape) == 1, layers=_layers
+    )
 )

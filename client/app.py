@@ -1,0 +1,64 @@
+"""The Flower ClientApp: one handler a message, each a call of one function.
+
+A deployed SuperNode starts a new process per message, so what is heavy is imported by the handler that needs it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import Mod
+
+from fedtailor.client.device import Device
+from fedtailor.protos.errors import DecodeError
+from fedtailor.protos.messages import Instruction
+from fedtailor.protos.wire import from_bytes, to_bytes
+
+RECORD = "fedtailor"
+
+
+def client_app(open_device: Callable[[Context], Device], mods: Sequence[Mod] = ()) -> ClientApp:
+    """The app of one device, wherever it runs.
+
+    Answers `query.profile`, `train`, `train.tailor` and `evaluate`; a failure becomes Flower's `Error` reply.
+    """
+    app = ClientApp(mods=list(mods))
+
+    @app.query("profile")
+    def profile(message: Message, context: Context) -> Message:
+        from fedtailor.client.profile import profile_device
+
+        return _reply(message, "profile", profile_device(open_device(context)))
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        from fedtailor.client.learn import learn
+
+        return _reply(message, "train", learn(open_device(context), _instruction(message)))
+
+    @app.train("tailor")
+    def tailor(message: Message, context: Context) -> Message:
+        from fedtailor.client.offer import offer_variants
+
+        return _reply(message, "tailor", offer_variants(open_device(context), _instruction(message)))
+
+    @app.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        from fedtailor.client.deploy import deploy
+
+        return _reply(message, "evaluate", deploy(open_device(context), _instruction(message)))
+
+    return app
+
+
+def _instruction(message: Message) -> Instruction:
+    record = message.content.config_records.get(RECORD)
+    data = record.get("instruction") if record is not None else None
+    if not isinstance(data, bytes):
+        raise DecodeError(f"server: the message has no bytes under {RECORD}.instruction; update the older side")
+    return from_bytes(Instruction, data, sender="server")
+
+
+def _reply(message: Message, name: str, noun: Any) -> Message:  # noqa: ANN401 - one of four nouns
+    return Message(RecordDict({RECORD: ConfigRecord({name: to_bytes(noun)})}), reply_to=message)

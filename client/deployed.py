@@ -1,0 +1,57 @@
+"""A device as its operator sets it up: SuperNode's `--node-config` names the rows, the store and the budget.
+
+    --node-config 'device="till-1" data="/var/lib/shop/rows.npz" store="/var/lib/fedtailor" latency-ms=5.0'
+"""
+
+from dataclasses import fields
+from pathlib import Path
+
+from flwr.app import Context, UserConfig
+
+from fedtailor.client.device import Device
+from fedtailor.client.fleet_file import read_fleet_file
+from fedtailor.client.probe import probe
+from fedtailor.client.store import DeviceStore, folder_name
+from fedtailor.protos.budget import Budget
+from fedtailor.protos.errors import ConfigError
+
+REQUIRED = ("device", "data", "store")
+LIMITS = {field.name.replace("_", "-"): field.name for field in fields(Budget)}
+
+
+def deployed_device(context: Context) -> Device:
+    """Open the device that this node's config describes.
+
+    Raises:
+        ConfigError: a key is missing or unknown, or a limit is not a number above 0.
+        DataError: the file cannot be read, or has no such device.
+    """
+    config = context.node_config
+    missing = [key for key in REQUIRED if not isinstance(config.get(key), str)]
+    if missing:
+        raise ConfigError(f"node config: {', '.join(missing)} must be given as text; see fedtailor's README, Deploy")
+    device_id = str(config["device"])
+    store = DeviceStore(Path(str(config["store"])) / folder_name(device_id))
+    return Device(
+        data=read_fleet_file(Path(str(config["data"]))).device(device_id),
+        store=store,
+        budget=_budget(config),
+        hardware=lambda: probe(device_id, str(config.get("class", "deployed")), store=store),
+    )
+
+
+def _budget(config: UserConfig) -> Budget:
+    limits: dict[str, int | float] = {}
+    for key, value in config.items():
+        if key in (*REQUIRED, "class"):
+            continue
+        if key not in LIMITS:
+            known = ", ".join((*REQUIRED, "class", *LIMITS))
+            raise ConfigError(f"node config: unknown key {key!r}; known: {known}")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"node config: {key} must be a number, got {value!r}")
+        limits[LIMITS[key]] = int(value) if key.endswith("bytes") else float(value)
+    try:
+        return Budget(**limits)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ConfigError(f"node config: {error}") from error

@@ -1,0 +1,154 @@
+"""Nouns into rows: what the registry keeps of a run, beside its rounds."""
+
+import json
+from collections.abc import Mapping
+
+from sqlalchemy.orm import Session
+
+from fedtailor.protos.messages import Profile, Scores, TailorReply
+from fedtailor.protos.plan import Plan
+from fedtailor.protos.variant import Rung, Variant
+from fedtailor.protos.verdict import Verdict
+from fedtailor.protos.wire import to_bytes
+from fedtailor.server.job import Job, job_table
+from fedtailor.server.rows import (
+    SCHEMA_VERSION,
+    CohortRow,
+    DeviceEntry,
+    LadderRow,
+    PlanRow,
+    ProfileRow,
+    RungRow,
+    RunRow,
+    ScoreRow,
+    VariantRow,
+)
+
+
+def run_row(job: Job, template: Plan, *, parameters: int, machine: str) -> RunRow:
+    """What a run is, known once its model is chosen."""
+    return RunRow(
+        key=1,
+        schema_version=SCHEMA_VERSION,
+        name=job.name,
+        about=job.about,
+        machine=machine,
+        job_json=job_json(job),
+        spec=to_bytes(template.model),
+        parameters=parameters,
+        seconds=0.0,
+    )
+
+
+def job_json(job: Job) -> str:
+    """Equal for equal jobs."""
+    return json.dumps(job_table(job), sort_keys=True)
+
+
+def save_profile(session: Session, profile: Profile) -> None:
+    device_id = profile.data.device_id
+    session.merge(DeviceEntry(device_id=device_id, device_class=profile.hardware.device_class))
+    session.flush()  # before what refers to it
+    session.add(
+        ProfileRow(
+            device_id=device_id,
+            train_samples=profile.data.train_samples,
+            drift=profile.data.drift,
+            profile=to_bytes(profile),
+        )
+    )
+
+
+def save_plan(session: Session, plan: Plan, word: str) -> None:
+    session.add(PlanRow(device_id=plan.device_id, word=word, plan=to_bytes(plan)))
+
+
+def save_ladder(session: Session, reply: TailorReply) -> None:
+    """A ladder with all its rungs, measurements and verdicts."""
+    ladder = reply.ladder
+    row = LadderRow(
+        device_id=ladder.device_id,
+        round=ladder.round,
+        base_version=ladder.base_version,
+        personal_method=ladder.personal_method,
+        base_validation_score=ladder.base_validation_score,
+        personal_validation_score=ladder.personal_validation_score,
+        tailor_cpu_s=reply.tailor_cpu_s,
+        ladder=to_bytes(ladder),
+    )
+    session.add(row)
+    session.flush()  # gives the row its key
+    session.add_all(_rung_row(row.key, at, rung) for at, rung in enumerate((ladder.reference, *ladder.rungs)))
+
+
+def save_cohorts(session: Session, pooled: Mapping[str, tuple[int, Verdict]], withdrawn: tuple[str, ...]) -> None:
+    """`pooled`: recipe to the number of devices that tried it, and their verdict together."""
+    for recipe, (devices, verdict) in pooled.items():
+        session.merge(
+            CohortRow(
+                recipe=recipe,
+                devices=devices,
+                verdict=verdict.verdict,
+                score_drop=verdict.drop,
+                drop_bound=verdict.bound,
+                withdrawn=recipe in withdrawn,
+            )
+        )
+
+
+def save_scores(session: Session, device_id: str, base_version: int, scores: Scores) -> None:
+    session.merge(
+        ScoreRow(
+            device_id=device_id,
+            base_version=base_version,
+            metric=scores.metric,
+            test_rows=scores.rows,
+            base=scores.base,
+            personal=scores.personal,
+            variant=scores.variant,
+            scores=to_bytes(scores),
+        )
+    )
+
+
+def save_variant(session: Session, variant: Variant) -> None:
+    """Its payload is an artefact of this session already."""
+    session.add(
+        VariantRow(
+            device_id=variant.device_id,
+            base_version=variant.base_version,
+            recipe=variant.rung.recipe,
+            verdict=variant.rung.verdict.verdict,
+            payload_sha256=variant.rung.payload_sha256,
+            parent=variant.parent,
+            reason=variant.reason,
+            variant=to_bytes(variant),
+        )
+    )
+
+
+def _rung_row(ladder: int, position: int, rung: Rung) -> RungRow:
+    cost, verdict = rung.efficiency, rung.verdict
+    return RungRow(
+        ladder=ladder,
+        position=position,
+        recipe=rung.recipe,
+        precision=rung.precision,
+        weight_bits=rung.weight_bits,
+        validation_score=rung.validation_score,
+        payload_bytes=cost.payload_bytes,
+        file_bytes=cost.file_bytes,
+        memory_bytes_measured=cost.memory_bytes_measured,
+        latency_p50_us_measured=cost.latency_p50_us_measured,
+        latency_ms_modelled=cost.latency_ms_modelled,
+        energy_mj_modelled=cost.energy_mj_modelled,
+        latency_ratio=rung.latency_ratio,
+        verdict=verdict.verdict,
+        verdict_rows=verdict.rows,
+        reference_only=verdict.reference_only,
+        variant_only=verdict.variant_only,
+        score_drop=verdict.drop,
+        drop_bound=verdict.bound,
+        unmet="; ".join(rung.unmet),
+        note=rung.note,
+    )

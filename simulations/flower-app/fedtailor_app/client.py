@@ -1,0 +1,21 @@
+"""fedtailor's ClientApp: a device of its own where the SuperNode was given `data`, else one of a simulated fleet."""
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from fedtailor.client.app import client_app
+from fedtailor.client.deployed import deployed_device
+
+
+class EitherApp(ClientApp):
+    """Imports the simulation only where there is one: a deployed node starts a new process for every message."""
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        if "data" in context.node_config:
+            return client_app(deployed_device)(message, context)
+        from fedtailor.simulations.app import simulated_app
+
+        return simulated_app()(message, context)
+
+
+app = EitherApp()

@@ -1,0 +1,5 @@
+"""fedtailor's ServerApp."""
+
+from fedtailor.server.app import app
+
+__all__ = ["app"]

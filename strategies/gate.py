@@ -1,0 +1,129 @@
+"""The gate: may an artefact stand in for its fp32 reference, by paired evidence on the same rows?
+
+Source: a non-inferiority test by a one-sided confidence bound, Tango 1998, Statistics in Medicine 17(8), 891-908;
+the bounds themselves are in `paired.py`.
+"""
+
+from collections.abc import Iterable, Sequence
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+
+from fedtailor.protos.model_spec import REGRESSION
+from fedtailor.protos.plan import GatePlan
+from fedtailor.protos.variant import Ladder
+from fedtailor.protos.verdict import NOT_SHOWN_WORSE, PROVEN, REJECTED, Verdict
+from fedtailor.strategies.paired import growth_bound, mean_bound, proportion_bound
+from fedtailor.strategies.task import TASKS, Array
+
+UNBOUNDED = 1e6  # stands for "no bound at all": JSON and tables know no infinity
+
+
+def judge(reference_outputs: Array, variant_outputs: Array, y: Array, *, kind: str, gate: GatePlan) -> Verdict:
+    """Compare two models' outputs for the same rows.
+
+    Classification: drop = (b − c) / rows, with Tango's bound. Next-token: a row is a window, whose symbols depend on
+    each other: drop is the mean of the windows' differences in error share, the bound is the larger of Student's t
+    over windows and Tango's over symbols (t alone would call two equal windows a proof); b and c count symbols.
+    Regression: growth of the mean squared error, with Fieller's bound.
+    Without rows, or with outputs that are not finite, nothing can be shown: rejected, every row lost.
+
+    Raises:
+        ValueError: the outputs of the two models differ in shape.
+    """
+    if reference_outputs.shape != variant_outputs.shape:
+        raise ValueError(f"gate: outputs of shape {reference_outputs.shape} against {variant_outputs.shape}")
+    if len(y) == 0 or not (np.isfinite(reference_outputs).all() and np.isfinite(variant_outputs).all()):
+        worst, lost = (UNBOUNDED, 0) if kind == REGRESSION else (1.0, y.size)
+        return _verdict(len(y), (lost, 0), worst, worst, gate)
+    if kind == REGRESSION:
+        return _judge_growth(reference_outputs, variant_outputs, y, gate)
+    right = reference_outputs.argmax(-1) == y
+    variant_right = variant_outputs.argmax(-1) == y
+    b, c = int((right & ~variant_right).sum()), int((variant_right & ~right).sum())
+    bound = proportion_bound(b, c, y.size, gate.confidence)
+    if y.ndim > 1:
+        shares = (right.astype(np.float64) - variant_right).reshape(len(y), -1).mean(1)
+        bound = min(1.0, max(bound, mean_bound(shares, gate.confidence)))
+    return _verdict(len(y), (b, c), (b - c) / y.size, bound, gate)
+
+
+def itself(rows: int, gate: GatePlan) -> Verdict:
+    """The verdict on the reference, which cannot be worse than itself."""
+    return _verdict(rows, (0, 0), 0.0, 0.0, gate)
+
+
+def pool(verdicts: Iterable[Verdict]) -> Verdict:
+    """One verdict over the devices of a cohort, about exactly these devices.
+
+    Where every drop is (b − c) / rows, the counts are summed and bounded by Tango's method; otherwise drops are
+    averaged by rows, and the distance of each bound from its drop taken as that device's independent error. Margin
+    and confidence are the first verdict's.
+
+    Raises:
+        ValueError: no verdict was given.
+    """
+    cohort = tuple(verdicts)
+    if not cohort:
+        raise ValueError("pool: at least one verdict is needed, got none")
+    gate = GatePlan(margin=cohort[0].margin, confidence=cohort[0].confidence)
+    drop, error_above, _ = _pooled(cohort, gate.confidence)
+    b, c = sum(v.reference_only for v in cohort), sum(v.variant_only for v in cohort)
+    return _verdict(sum(v.rows for v in cohort), (b, c), drop, drop + error_above, gate)
+
+
+def withdraw(ladders: Sequence[Ladder], gate: GatePlan) -> tuple[str, ...]:
+    """Recipes whose drop, pooled over all devices that tried them, is shown to exceed the margin.
+
+    Shown: the one-sided lower confidence bound of the pooled drop lies above the margin. In order of the ladders.
+    """
+    tried: dict[str, list[Verdict]] = {}
+    for ladder in ladders:
+        for rung in ladder.rungs:
+            tried.setdefault(rung.recipe, []).append(rung.verdict)
+
+    def shown_worse(verdicts: Sequence[Verdict]) -> bool:
+        drop, _, error_below = _pooled(verdicts, gate.confidence)
+        return drop - error_below > gate.margin
+
+    return tuple(recipe for recipe, verdicts in tried.items() if shown_worse(verdicts))
+
+
+def _judge_growth(reference_outputs: Array, variant_outputs: Array, y: Array, gate: GatePlan) -> Verdict:
+    reference = TASKS[REGRESSION].row_loss(reference_outputs, y)
+    variant = TASKS[REGRESSION].row_loss(variant_outputs, y)
+    base, got = float(reference.mean()), float(variant.mean())
+    drop = got / base - 1 if base > 0 else (0.0 if got == 0 else UNBOUNDED)
+    bound = growth_bound(variant, reference, gate.confidence)
+    return _verdict(len(y), (0, 0), min(drop, UNBOUNDED), min(bound, UNBOUNDED), gate)
+
+
+def _verdict(rows: int, counts: tuple[int, int], drop: float, bound: float, gate: GatePlan) -> Verdict:
+    name = PROVEN if bound <= gate.margin else NOT_SHOWN_WORSE if drop <= gate.margin else REJECTED
+    return Verdict(
+        verdict=name,
+        rows=rows,
+        reference_only=counts[0],
+        variant_only=counts[1],
+        drop=drop,
+        bound=bound,
+        margin=gate.margin,
+        confidence=gate.confidence,
+    )
+
+
+def _pooled(verdicts: Sequence[Verdict], confidence: float) -> tuple[float, float, float]:
+    """Pooled drop, and how far its one-sided bounds lie above and below it."""
+    rows = sum(v.rows for v in verdicts)
+    if rows == 0:
+        return 1.0, 0.0, float("inf")
+    drop = sum(v.rows * v.drop for v in verdicts) / rows
+    b, c = sum(v.reference_only for v in verdicts), sum(v.variant_only for v in verdicts)
+    counted = all(abs(v.drop * v.rows - (v.reference_only - v.variant_only)) < 1e-6 for v in verdicts)
+    if counted and b + c <= rows:
+        above = proportion_bound(b, c, rows, confidence) - drop
+        return drop, above, proportion_bound(c, b, rows, confidence) + drop
+    errors = [v.rows * (v.bound - v.drop) / NormalDist().inv_cdf(v.confidence) for v in verdicts]
+    error = NormalDist().inv_cdf(confidence) * sqrt(sum(e * e for e in errors)) / rows
+    return drop, error, error

@@ -1,0 +1,159 @@
+"""What the fleet trains and what each device is asked to do: decided from profiles, budgets and the job's settings."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtailor.protos.data_profile import DataProfile
+from fedtailor.protos.errors import PlanError
+from fedtailor.protos.messages import Profile
+from fedtailor.protos.model_spec import ModelSpec
+from fedtailor.protos.plan import PersonalPlan, Plan
+from fedtailor.strategies.models.model import build, choose_model, model_named
+
+AUTO = "auto"
+LITTLE_LABELS = 40  # fewer: fine-tuning fits noise, and a validation split of this size cannot tell
+STRONG_SKEW = 0.5  # total variation distance from the fleet's label distribution
+CONSTANT = 1e-6  # a channel whose deviation is below this share of its mean is constant
+
+
+def choose_model_spec(profiles: Sequence[DataProfile], name: str | None = None) -> ModelSpec:
+    """The model for a fleet: `name`, or the first built-in that suits the data.
+
+    Standardisation comes from the devices' moments pooled by their train rows; a constant channel has scale 1.
+
+    Raises:
+        PlanError: no device has rows to train on, devices disagree about their data, or no model takes it.
+    """
+    trained = [profile for profile in profiles if profile.train_samples > 0]
+    if not trained:
+        raise PlanError(f"none of {len(profiles)} devices has rows to train on; give at least one device a train split")
+    kind, shape, outputs = _agreed(profiles)
+    model = choose_model(kind, shape) if name is None else model_named(name)
+    if not model.suits(kind, shape):
+        raise PlanError(f"model {name!r} does not take samples of shape {list(shape)} for {kind}; leave --model out")
+    rows = np.array([profile.train_samples for profile in trained], np.float64)
+    means, scales = _pooled(
+        rows,
+        np.array([profile.feature_means for profile in trained]),
+        np.array([profile.feature_variances for profile in trained]),
+    )
+    target_mean, target_scale = _pooled(
+        rows,
+        np.array([[profile.target_mean] for profile in trained]),
+        np.array([[profile.target_variance] for profile in trained]),
+    )
+    return ModelSpec(
+        name=model.name,
+        version=model.version,
+        kind=kind,
+        input_shape=shape,
+        outputs=outputs,
+        feature_means=tuple(means.tolist()),
+        feature_scales=tuple(scales.tolist()),
+        target_mean=float(target_mean[0]),
+        target_scale=float(target_scale[0]),
+    )
+
+
+def check_profile(profile: DataProfile, spec: ModelSpec) -> None:
+    """Whether a device that joins later fits the fleet's model.
+
+    Raises:
+        PlanError: its data is of another kind, shape or number of outputs.
+    """
+    if _form(profile) != (want := (spec.kind, spec.input_shape, spec.outputs)):
+        raise PlanError(f"device {profile.device_id}: expected {_words(want)}, got {_words(_form(profile))}")
+
+
+def fleet_counts(profiles: Sequence[DataProfile]) -> tuple[int, ...]:
+    """Labels per class over the whole fleet; empty for regression."""
+    counted = [profile.class_counts for profile in profiles if profile.class_counts]
+    return tuple(map(sum, zip(*counted, strict=True)))
+
+
+def choose_plan(profile: Profile, template: Plan, fleet: Sequence[int]) -> tuple[Plan, str]:
+    """One device's plan, and how it is personalised in a word for the table.
+
+    template: the job's settings and the model, the same for every device. fleet: `fleet_counts`.
+    """
+    personal, word = choose_personal(profile.data, fleet, template.personal)
+    plan = replace(
+        template,
+        device_id=profile.data.device_id,
+        personal=personal,
+        personal_parameters=_head(template.model) if personal.method == "head" else (),
+        budget=profile.budget,
+    )
+    return plan, word
+
+
+def choose_personal(data: DataProfile, fleet: Sequence[int], asked: PersonalPlan) -> tuple[PersonalPlan, str]:
+    """How this device gets its personal model; the job may have fixed the method."""
+    labels = sum(data.class_counts) or data.train_samples
+    if data.train_samples == 0:
+        method, word = "shared", "shared (no rows)"
+    elif asked.method != AUTO:
+        method, word = asked.method, asked.method
+    elif labels < max(LITTLE_LABELS, 2 * len(data.class_counts)):
+        method, word = "shared", "shared (little data)"
+    elif label_skew(data.class_counts, fleet) > STRONG_SKEW:
+        method, word = "head", "head (strong skew)"
+    else:
+        method, word = "finetune", "finetune"
+    return replace(asked, method=method), word
+
+
+def label_skew(counts: Sequence[int], fleet: Sequence[int]) -> float:
+    """Total variation distance between a device's labels and the fleet's: 0 equal, 1 disjoint; 0 without labels."""
+    if not sum(counts) or not sum(fleet):
+        return 0.0
+    mine, all_ = np.asarray(counts, np.float64), np.asarray(fleet, np.float64)
+    return float(np.abs(mine / mine.sum() - all_ / all_.sum()).sum() / 2)
+
+
+def for_round(plan: Plan, *, seed: int, round_: int, base_version: int) -> Plan:
+    """The plan of one round; its seed depends on the job's seed, the device and the round, on nothing else."""
+    digest = hashlib.sha256(f"{seed}/{plan.device_id}/{round_}".encode()).digest()
+    return replace(plan, seed=int.from_bytes(digest[:4], "little") >> 1, round=round_, base_version=base_version)
+
+
+def _form(profile: DataProfile) -> tuple[str, tuple[int, ...], int]:
+    return profile.kind, profile.sample_shape, profile.outputs
+
+
+def _words(form: tuple[str, tuple[int, ...], int]) -> str:
+    return f"{form[0]} on samples of shape {list(form[1])} with {form[2]} outputs"
+
+
+def _agreed(profiles: Sequence[DataProfile]) -> tuple[str, tuple[int, ...], int]:
+    forms = Counter(_form(profile) for profile in sorted(profiles, key=lambda profile: profile.device_id))
+    usual = forms.most_common(1)[0][0]
+    others = sorted(profile.device_id for profile in profiles if _form(profile) != usual)
+    if others:
+        odd = next(form for form in forms if form != usual)
+        names = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+        raise PlanError(
+            f"all devices must hold the same kind of data: {forms[usual]} have {_words(usual)}, but {names} "
+            f"{_words(odd)}; mend or leave out those devices"
+        )
+    return usual
+
+
+def _pooled(
+    rows: NDArray[np.float64], means: NDArray[np.float64], variances: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means and deviations [C] over all rows, from those of each device [devices, C]."""
+    shares = rows / rows.sum()
+    mean = shares @ means
+    deviation = np.sqrt(shares @ (variances + (means - mean) ** 2))
+    return mean, np.where(deviation > CONSTANT * np.maximum(np.abs(mean), CONSTANT), deviation, 1.0)
+
+
+def _head(spec: ModelSpec) -> tuple[str, ...]:
+    layers = model_named(spec.name, spec.version).head
+    return tuple(name for name, _ in build(spec).named_parameters() if name.split(".")[0] in layers)

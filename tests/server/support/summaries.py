@@ -1,0 +1,336 @@
+"""Made-up runs that look like real ones: for tests, and for looking at tables and pages."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from fedtailor.protos.budget import Budget
+from fedtailor.protos.data_profile import DataProfile
+from fedtailor.protos.device_profile import Benchmark, DeviceProfile
+from fedtailor.protos.efficiency import Efficiency
+from fedtailor.protos.mask import KeptChannels, Mask
+from fedtailor.protos.messages import Scores
+from fedtailor.protos.summary import DeviceRow, RoundRow, Summary
+from fedtailor.protos.variant import FALLBACK, Ladder, Rung, Variant
+from fedtailor.protos.verdict import NOT_SHOWN_WORSE, PROVEN, REJECTED, Verdict
+
+FP32_BYTES = 118_556
+CLASSES = (
+    ("phone-high", 1.0, 8.0),
+    ("phone-mid", 2.1, 21.0),
+    ("watch", 6.5, 38.0),
+    ("retail-camera", 4.2, 30.0),
+    ("gateway", 1.6, 55.0),
+    ("sensor-node", 19.0, 12.0),
+)
+WITHDRAWN = ("w25-fp32",)
+# name, keep fraction, precision, payload, file, macs, p50 µs, expected loss in rows of 400
+RECIPES = (
+    ("int8", 1.0, "int8", 30_266, 36_900, 1_480_000, 62.0, 0),
+    ("w75-int8", 0.75, "int8", 17_410, 23_800, 842_000, 47.0, 0),
+    ("w75-fp32", 0.75, "fp32", 67_300, 69_100, 842_000, 71.0, 0),
+    ("w50-int8", 0.5, "int8", 8_250, 14_300, 378_000, 36.0, 1),
+    ("w50-fp32", 0.5, "fp32", 31_020, 32_700, 378_000, 41.0, 1),
+    ("w25-int8", 0.25, "int8", 2_426, 8_300, 97_000, 31.0, 4),
+    ("w25-fp32", 0.25, "fp32", 8_110, 9_800, 97_000, 24.0, 9),
+)
+
+
+def benchmark():
+    return Benchmark(
+        gemm_m1_fp32_gflops=11.2,
+        gemm_m1_int8_gops=19.8,
+        gemm_m256_fp32_gflops=71.5,
+        gemm_m256_int8_gops=182.0,
+        depthwise_fp32_gflops=6.9,
+        pointwise_fp32_gflops=44.1,
+        copy_l2_gb_s=61.0,
+        copy_l3_gb_s=27.5,
+        copy_dram_gb_s=11.9,
+        cpu_s=1.4,
+    )
+
+
+def hardware(device_id="watch-01", device_class="phone-mid", slowdown=2.1, energy=21.0):
+    return DeviceProfile(
+        device_id=device_id,
+        device_class=device_class,
+        machine="x86_64 Linux",
+        cores=2,
+        isa=("avx2", "fma", "avx512_vnni"),
+        ram_bytes=3_900_000_000,
+        storage_free_bytes=21_000_000_000,
+        battery_fraction=0.82 if "phone" in device_class else None,
+        providers=("CPUExecutionProvider",),
+        benchmark=benchmark(),
+        slowdown_modelled=slowdown,
+        energy_pj_per_mac_modelled=energy,
+    )
+
+
+def verdict(rows=200, lost=3, won=2, margin=0.01):
+    drop = (lost - won) / rows
+    bound = drop + 1.645 * math.sqrt(lost + won - (lost - won) ** 2 / rows) / rows if lost + won else 0.0
+    finding = REJECTED if drop > margin else PROVEN if bound <= margin else NOT_SHOWN_WORSE
+    return Verdict(
+        verdict=finding,
+        rows=rows,
+        reference_only=lost,
+        variant_only=won,
+        drop=drop,
+        bound=bound,
+        margin=margin,
+        confidence=0.95,
+    )
+
+
+def efficiency(payload, file, macs, p50_us, hw):
+    slowed = hw.slowdown_modelled != 1
+    return Efficiency(
+        payload_bytes=payload,
+        file_bytes=file,
+        macs=macs,
+        latency_p50_us_measured=p50_us,
+        latency_p99_us_measured=p50_us * 1.9,
+        cpu_p50_us_measured=p50_us * 0.98,
+        load_ms_measured=1.9,
+        memory_bytes_measured=file * 9 + 310_000,
+        latency_ms_modelled=p50_us * hw.slowdown_modelled / 1000 if slowed else None,
+        energy_mj_modelled=macs * (hw.energy_pj_per_mac_modelled or 0) * 1e-9,
+    )
+
+
+def rung(recipe, keep, precision, cost, found, score, ratio, *, unmet=(), note=""):
+    return Rung(
+        recipe=recipe,
+        precision=precision,
+        weight_bits=8,
+        mask=Mask(layers=(KeptChannels(layer="conv2", total=64, kept=tuple(range(int(64 * keep)))),)),
+        validation_score=score,
+        verdict=found,
+        efficiency=cost,
+        latency_ratio=ratio,
+        payload_sha256="9f2c" * 16,
+        unmet=unmet,
+        note=note,
+    )
+
+
+def ladder_of(hw, personal, rng, *, budget_ms):
+    reference = rung(
+        FALLBACK, 1.0, "fp32", efficiency(FP32_BYTES, 121_300, 1_480_000, 92.0, hw), verdict(200, 0, 0), personal, 1.0
+    )
+    rungs = []
+    rows = int(rng.integers(180, 900))
+    for name, keep, precision, payload, file, macs, p50_us, loss in RECIPES:
+        lost = int(rng.poisson(loss * rows / 400))
+        won = min(lost, int(rng.integers(0, 4)))
+        slower = p50_us * float(rng.uniform(0.9, 1.1))
+        cost = efficiency(payload, file, macs, slower, hw)
+        unmet = ("latency_ms",) if cost.latency_ms > budget_ms else ()
+        found = verdict(rows, lost, won)
+        note = "rejected by the gate" if found.verdict == REJECTED else ""
+        score = personal - found.drop
+        rungs.append(rung(name, keep, precision, cost, found, score, 92.0 / slower, unmet=unmet, note=note))
+    return Ladder(
+        device_id=hw.device_id,
+        round=40,
+        base_version=40,
+        base_hash="51ab" * 16,
+        personal_method="finetune",
+        base_validation_score=personal - 0.04,
+        personal_validation_score=personal,
+        reference=reference,
+        rungs=tuple(rungs),
+    )
+
+
+def deployed(ladder, *, withdrawn=()):
+    able = [r for r in ladder.rungs if not r.note and r.recipe not in withdrawn]
+    best = min(able, key=lambda r: (len(r.unmet), r.efficiency.payload_bytes), default=ladder.reference)
+    reason = "smallest rung that passed the gate" if able else "no rung passed the gate: the personal fp32 model stays"
+    return Variant(
+        device_id=ladder.device_id,
+        base_version=ladder.base_version,
+        base_hash=ladder.base_hash,
+        personal_method=ladder.personal_method,
+        rung=best,
+        artifact_sha256="c0de" * 16,
+        parent=None,
+        reason=reason,
+    )
+
+
+def device_row(index, rng, *, fleet=CLASSES):
+    device_class, slowdown, energy = fleet[index % len(fleet)]
+    hw = hardware(f"watch-{index + 1:02d}", device_class, slowdown, energy)
+    personal = float(np.clip(rng.normal(0.972, 0.016), 0.9, 0.995))
+    base = personal - abs(float(rng.normal(0.04, 0.02)))
+    budget = Budget(
+        latency_ms=(0.05, 0.2, 0.3, 0.25, 0.1, 0.35)[index % 6],
+        size_bytes=16_000 if device_class != "gateway" else None,
+        peak_ram_bytes=1_000_000,
+        energy_mj=0.05,
+        uplink_bytes=40_000,
+    )
+    ladder = ladder_of(hw, personal, rng, budget_ms=budget.latency_ms)
+    variant = deployed(ladder, withdrawn=WITHDRAWN)
+    return DeviceRow(
+        hardware=hw,
+        data=data(hw.device_id, rng),
+        budget=budget,
+        plan="finetune",
+        scores=Scores(
+            metric="accuracy",
+            better="higher",
+            rows=310,
+            base=base,
+            personal=personal,
+            variant=personal - variant.rung.verdict.drop + float(rng.normal(0, 0.002)),
+        ),
+        ladder=ladder,
+        variant=variant,
+        rounds_answered=40 - (index == 3) * 4,
+        uplink_bytes=29_900 * 40,
+        downlink_bytes=FP32_BYTES * 40,
+        problems=("round 7: no answer within 20 s; the update of round 6 counts",) if index == 3 else (),
+    )
+
+
+def data(device_id, rng, classes=7):
+    counts = tuple(int(n) for n in rng.integers(14, 70, classes))
+    return DataProfile(
+        device_id=device_id,
+        kind="classification",
+        sample_shape=(100, 6),
+        outputs=classes,
+        train_samples=sum(counts),
+        validation_samples=200,
+        class_counts=counts,
+        feature_means=(0.1,) * 6,
+        feature_variances=(1.2,) * 6,
+        drift=0.3,
+    )
+
+
+def round_rows(rounds, devices, rng):
+    rows = []
+    for number in range(1, rounds + 1):
+        answered = devices - (number % 9 == 7)
+        score = 0.95 - 0.75 * math.exp(-number / 6) + float(rng.normal(0, 0.006))
+        rows.append(
+            RoundRow(
+                round=number,
+                base_version=number,
+                committed=True,
+                asked=devices,
+                answered=answered,
+                base_validation_score=score,
+                train_loss=1.6 * math.exp(-number / 9) + 0.1,
+                uplink_bytes=29_900 * answered,
+                downlink_bytes=(FP32_BYTES + 700) * devices,
+                seconds=0.9,
+                problems=() if answered == devices else ("watch-04: no answer within 20 s",),
+            )
+        )
+    return tuple(rows)
+
+
+def watch_summary(devices=10, rounds=40, seed=0):
+    """The default job as it may come out: ten watches, forty rounds, seven rungs."""
+    rng = np.random.default_rng(seed)
+    rows = tuple(device_row(index, rng) for index in range(devices))
+    return Summary(
+        name="watch",
+        about="ten people's smart-watches, seven exercises; windows of 2 s at 50 Hz",
+        kind="classification",
+        metric="accuracy",
+        better="higher",
+        model="conv1d v1, 29,639 parameters",
+        codec="int8 v1",
+        base_fp32_bytes=FP32_BYTES,
+        seed=seed,
+        machine="x86_64 Linux, 2 cores",
+        rounds=round_rows(rounds, devices, rng),
+        devices=rows,
+        withdrawn=WITHDRAWN,
+        seconds=83.4,
+    )
+
+
+def regression_summary(devices=4):
+    """Lower is better; no classes, target quantiles instead."""
+    whole = watch_summary(devices=devices, rounds=6)
+    return replace(
+        whole,
+        name="engines",
+        about="remaining useful life of turbofans",
+        kind="regression",
+        metric="rmse",
+        better="lower",
+        devices=tuple(_as_regression(row, index) for index, row in enumerate(whole.devices)),
+        rounds=tuple(
+            replace(row, base_validation_score=40.0 - 3 * row.round, train_loss=1 / row.round) for row in whole.rounds
+        ),
+    )
+
+
+def _as_regression(row, index):
+    target = (1.0, 31.0, 77.0, 118.0, 125.0)
+    ladder = replace(
+        row.ladder,
+        base_validation_score=22.0 + index,
+        personal_validation_score=19.0 + index,
+        reference=replace(row.ladder.reference, validation_score=19.0 + index),
+        rungs=tuple(
+            replace(r, validation_score=19.0 + index + 0.2 * place) for place, r in enumerate(row.ladder.rungs)
+        ),
+    )
+    return replace(
+        row,
+        data=replace(row.data, kind="regression", outputs=1, class_counts=(), target_quantiles=target),
+        scores=Scores(
+            metric="rmse", better="lower", rows=90, base=23.1 + index, personal=19.4 + index, variant=19.6 + index
+        ),
+        ladder=ladder,
+        variant=deployed(ladder),
+    )
+
+
+def bare_row(device_id="silent"):
+    """A device that sent its profile and was never heard of again."""
+    rng = np.random.default_rng(9)
+    hw = replace(hardware(device_id, "sensor-node", 19.0, None), isa=(), providers=(), battery_fraction=None)
+    return DeviceRow(
+        hardware=hw,
+        data=replace(data(device_id, rng), drift=None, class_counts=()),
+        budget=Budget(),
+        plan="shared",
+        scores=None,
+        ladder=None,
+        variant=None,
+        rounds_answered=0,
+        uplink_bytes=0,
+        downlink_bytes=0,
+        problems=("no answer in 40 rounds",),
+    )
+
+
+def fallback_row(device_id="stubborn"):
+    """A device on which every rung was rejected: it keeps the personal fp32 model."""
+    row = device_row(0, np.random.default_rng(3))
+    rungs = tuple(replace(r, verdict=verdict(200, 9, 1), note="rejected by the gate") for r in row.ladder.rungs)
+    ladder = replace(row.ladder, device_id=device_id, rungs=rungs)
+    return replace(
+        row,
+        hardware=replace(row.hardware, device_id=device_id),
+        data=replace(row.data, device_id=device_id),
+        ladder=ladder,
+        variant=deployed(ladder),
+    )
+
+
+def empty_summary():
+    """A run in which nothing happened."""
+    return replace(watch_summary(devices=1, rounds=1), rounds=(), devices=(), withdrawn=(), seconds=0.0)

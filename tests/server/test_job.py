@@ -1,0 +1,81 @@
+import tomllib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedtailor.protos.errors import ConfigError
+from fedtailor.protos.plan import CodecSpec, Recipe
+from fedtailor.server.job import Job, job_from, job_table
+
+
+@st.composite
+def jobs(draw):
+    fractions = st.floats(0.01, 1.0)
+    return replace(
+        Job(),
+        rounds=draw(st.integers(1, 100)),
+        fraction=draw(fractions),
+        seed=draw(st.integers(0, 2**31 - 1)),
+        model=draw(st.none() | st.sampled_from(["mlp", "conv1d"])),
+        feedback=draw(st.booleans()),
+        codec=CodecSpec(name="int8", version=1, args=draw(st.dictionaries(st.sampled_from("ab"), fractions))),
+        recipes=tuple(Recipe(name=f"r{i}", keep_fraction=draw(fractions)) for i in range(draw(st.integers(0, 3)))),
+    )
+
+
+@given(job=jobs())
+def test_a_job_survives_its_table(job):
+    assert job_from(job_table(job)) == job
+
+
+def test_an_empty_table_is_the_default_job():
+    assert job_from({}) == Job()
+
+
+def test_a_nested_table_changes_only_what_it_names():
+    job = job_from(tomllib.loads("rounds = 3\n[train]\nlearning_rate = 1\n[codec.args]\nbits = 4"))
+    assert job.rounds == 3
+    assert job.train == replace(Job().train, learning_rate=1.0)
+    assert job.codec == CodecSpec(name="int4", version=1, args={"bits": 4.0})
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("round = 3", "job.round: unknown key; did you mean 'rounds'?"),
+        ("zzz = 3", "job.zzz: unknown key; known: name, "),
+        ("rounds = 2.5", "job.rounds: expected a whole number, got float 2.5"),
+        ("rounds = true", "job.rounds: expected a whole number, got bool True"),
+        ("rounds = 0", "job.rounds: expected at least 1 and at most 100000, got 0"),
+        ("fraction = 0", "job.fraction: expected above 0 and at most 1, got 0.0"),
+        ("deadline_s = nan", "job.deadline_s: expected above 0, got nan"),
+        ("feedback = 1", "job.feedback: expected true or false, got int 1"),
+        ("train = 3", "job.train: expected a table, got int 3"),
+        ("[train]\nepoch = 1", "job.train.epoch: unknown key; did you mean 'epochs'?"),
+        (
+            "[personal]\nmethod = 'magic'",
+            "job.personal.method: expected one of auto, shared, finetune, ditto, head, got 'magic'",
+        ),
+        ("recipes = 'all'", "job.recipes: expected a list of tables, got str 'all'"),
+        ("[[recipes]]\nname = 'a'", "job.recipes.keep_fraction: missing"),
+        (
+            "[[recipes]]\nname = 'a'\nkeep_fraction = 2",
+            "job.recipes.keep_fraction: expected above 0 and at most 1, got 2.0",
+        ),
+        ("[codec.args]\nbits = 'four'", "job.codec.args.bits: expected a number, got str 'four'"),
+        ("[codec]\nargs = 4", "job.codec.args: expected a table of numbers, got int 4"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_with_key_expected_and_got(text, line):
+    with pytest.raises(ConfigError) as error:
+        job_from(tomllib.loads(text))
+    assert str(error.value).startswith(line)
+    assert "\n" not in str(error.value)
+
+
+def test_a_recipe_name_given_twice_is_refused():
+    rung = {"name": "half", "keep_fraction": 0.5}
+    with pytest.raises(ConfigError, match="name 'half' is given twice"):
+        job_from({"recipes": [rung, rung]})

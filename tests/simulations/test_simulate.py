@@ -1,0 +1,82 @@
+"""The run folder: what it holds, and what it refuses to overwrite."""
+
+import json
+
+import numpy as np
+import pytest
+from small_fleet import small_fleet, write_rows
+
+from fedtailor.protos.errors import ConfigError
+from fedtailor.server.registry import open_registry
+from fedtailor.server.summarise import summarise
+from fedtailor.simulations.fleet import load_fleet
+from fedtailor.simulations.simulate import prepare, simulate
+
+
+def no_progress(stage, done, total, note):
+    pass
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("simulate")
+    stages = []
+    summary = simulate(small_fleet(folder), folder / "run", lambda *event: stages.append(event))
+    return folder / "run", summary, stages
+
+
+def test_a_run_leaves_its_config_registry_artefacts_figures_and_report(run):
+    folder, summary, _ = run
+    assert {"config.toml", "registry.sqlite", "artifacts", "summary.json", "report.html"} <= {
+        path.name for path in folder.iterdir()
+    }
+    assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["devices"] == len(summary.devices) == 3
+    assert summary.name in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_registry_tells_the_same_story_again(run):
+    folder, summary, _ = run
+    with open_registry(folder) as registry:
+        assert summarise(registry) == summary
+
+
+def test_progress_is_told_while_it_runs(run):
+    _, _, stages = run
+    assert stages
+    assert all(0 <= done <= total for _, done, total, _ in stages)
+
+
+def test_every_device_gets_a_variant_of_its_own(run):
+    _, summary, _ = run
+    assert all(device.variant is not None and device.scores is not None for device in summary.devices)
+
+
+
+
+def test_a_folder_with_something_else_in_it_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match=r"expected an empty folder or an earlier run, came thesis\.tex"):
+        prepare(small_fleet(tmp_path), tmp_path / "run")
+    assert (tmp_path / "run" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(ConfigError, match="expected a folder for the run, came a file"):
+        prepare(small_fleet(tmp_path), tmp_path / "run")
+
+
+def test_rows_in_the_run_folder_are_never_deleted(tmp_path):
+    rows = write_rows(tmp_path / "fleet.npz", np.random.default_rng(0))
+    with pytest.raises(ConfigError, match=r"came fleet\.npz in it"):
+        prepare(small_fleet(tmp_path, rows), tmp_path)
+    assert rows.exists()
+
+
+def test_an_earlier_run_is_replaced(tmp_path):
+    prepare(small_fleet(tmp_path), tmp_path / "run")
+    (tmp_path / "run" / "devices" / "left over").mkdir(parents=True)
+    settled = prepare(small_fleet(tmp_path), tmp_path / "run")
+    assert not (tmp_path / "run" / "devices").exists()
+    assert load_fleet(tmp_path / "run" / "config.toml") == settled
