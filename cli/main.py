@@ -12,6 +12,8 @@ from fedtailor.cli.report import report
 from fedtailor.cli.simulate import simulate
 from fedtailor.protos.errors import FedTailorError
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C, as shells do
+
 app = typer.Typer(
     name="fedtailor",
     help="One shared model, tailored to every device of a fleet and measured where it runs.",
@@ -47,12 +49,12 @@ def main() -> None:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)
-    except click.Abort:
-        _fail("stopped", 130)
     except click.ClickException as error:
         _fail(f"{error.format_message()} (fedtailor --help lists what is known)", 2)
     except FedTailorError as error:
         _fail(str(error), 2)
+    if code == INTERRUPTED:
+        _fail("stopped", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -2,20 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-if TYPE_CHECKING:
-    from fedtailor.server.progress import Progress
+from fedtailor.server.progress import Progress
 
 LINES_A_STAGE = 10
 
 
 @contextmanager
-def shown_progress(console: Console) -> Iterator["Progress"]:
+def shown_progress(console: Console) -> Iterator[Progress]:
     """A function to call with stage, done, total and a note."""
     if console.is_terminal:
         with _bars(console) as bars:
@@ -35,7 +33,7 @@ def _bars(console: Console) -> Bars:
     )
 
 
-def _on(bars: Bars) -> "Progress":
+def _on(bars: Bars) -> Progress:
     """One bar per stage, in the order in which the stages first report."""
     tasks: dict[str, TaskID] = {}
 
@@ -47,7 +45,7 @@ def _on(bars: Bars) -> "Progress":
     return show
 
 
-def _lines(console: Console) -> "Progress":
+def _lines(console: Console) -> Progress:
     """The first report of a stage, its last, and about `LINES_A_STAGE` between."""
     shown: dict[str, int] = {}
 

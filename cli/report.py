@@ -17,7 +17,7 @@ def report(
     from fedtailor.server.registry import open_registry
     from fedtailor.server.summarise import summarise
 
-    with open_registry(run) as registry:
+    with open_registry(run, create=False) as registry:
         summary = summarise(registry)
     if html is not None:
         _write(html, to_html(summary))

@@ -54,8 +54,9 @@ def _fleet(config: Path | None, options: dict[str, Any], job: dict[str, Any]) ->
 
     table = {} if config is None else read_fleet_table(config)
     table |= _given(options)
-    if _given(job):
-        table["job"] = {**table.get("job", {}), **_given(job)}
+    asked = table.get("job", {})
+    if _given(job) and isinstance(asked, dict):  # what is no table is refused below, by its name
+        table["job"] = asked | _given(job)
     source = "command line" if config is None else str(config)
     return fleet_from(table, source=source, folder=Path() if config is None else config.parent)
 

@@ -60,5 +60,5 @@ def _instruction(message: Message) -> Instruction:
     return from_bytes(Instruction, data, sender="server")
 
 
-def _reply(message: Message, name: str, noun: Any) -> Message:  # noqa: ANN401 - one of four nouns
+def _reply(message: Message, name: str, noun: Any) -> Message:
     return Message(RecordDict({RECORD: ConfigRecord({name: to_bytes(noun)})}), reply_to=message)

@@ -1,6 +1,6 @@
 """A device as its operator sets it up: SuperNode's `--node-config` names the rows, the store and the budget.
 
-    --node-config 'device="till-1" data="/var/lib/shop/rows.npz" store="/var/lib/fedtailor" latency-ms=5.0'
+--node-config 'device="till-1" data="/var/lib/shop/rows.npz" store="/var/lib/fedtailor" latency-ms=5.0'
 """
 
 from dataclasses import fields

@@ -227,12 +227,18 @@ def _on_output_grid(graph: _Graph, layer: Conv | Linear | QuantisedConv | Quanti
     return replace(wire, name=wire.name if grid is None else graph.quantise(wire.name, grid), grid=grid)
 
 
-def _average(graph: _Graph, layer: GlobalAveragePool | QuantisedAverage, wire: _Wire) -> _Wire:
-    value = graph.node("GlobalAveragePool", [graph.dequantise(wire)])
-    grid = layer.output if isinstance(layer, QuantisedAverage) else None
-    value = value if grid is None else graph.quantise(value, grid)
+def _average(graph: _Graph, _: GlobalAveragePool, wire: _Wire) -> _Wire:
+    value = graph.node("GlobalAveragePool", [wire.name])
     axes = range(2, 1 + len(wire.shape) + wire.lifted)
-    return replace(wire, name=graph.node("Squeeze", [value, graph.axes(*axes)]), grid=grid, lifted=False)
+    return replace(wire, name=graph.node("Squeeze", [value, graph.axes(*axes)]), lifted=False)
+
+
+def _quantised_average(graph: _Graph, layer: QuantisedAverage, wire: _Wire) -> _Wire:
+    """The integer kernel works channels last: asked for in that order, its answer is not transposed once more."""
+    rank = len(wire.shape)
+    value = graph.quantise(graph.node("GlobalAveragePool", [graph.dequantise(wire)]), layer.output)
+    last = graph.node("Transpose", [value], perm=[0, *range(2, rank + 1), 1])
+    return replace(wire, name=graph.node("Squeeze", [last, graph.axes(*range(1, rank))]), grid=layer.output)
 
 
 def _embedding(graph: _Graph, layer: Embedding | QuantisedEmbedding, wire: _Wire) -> _Wire:
@@ -259,6 +265,6 @@ _EMITTERS: dict[type, Callable[[_Graph, Any, _Wire], _Wire]] = {
     Quantise: _quantise,
     QuantisedConv: _any_conv,
     QuantisedLinear: _linear,
-    QuantisedAverage: _average,
+    QuantisedAverage: _quantised_average,
     QuantisedEmbedding: _embedding,
 }

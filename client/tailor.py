@@ -6,9 +6,10 @@ ONNX Runtime has opened: the gate sees what that file answers, not what torch wo
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fedtailor.client.export import to_onnx
@@ -22,7 +23,7 @@ from fedtailor.protos.mask import Mask
 from fedtailor.protos.net import Net
 from fedtailor.protos.plan import Plan, Recipe
 from fedtailor.protos.quantised_net import QuantisedNet
-from fedtailor.protos.samples import DeviceData, Samples
+from fedtailor.protos.samples import DeviceData
 from fedtailor.protos.variant import FALLBACK, Rung
 from fedtailor.protos.verdict import REJECTED, Verdict
 from fedtailor.strategies.distil import distil
@@ -31,6 +32,7 @@ from fedtailor.strategies.macs import macs
 from fedtailor.strategies.payload import pack
 from fedtailor.strategies.prune import prune
 from fedtailor.strategies.quantise import quantise
+from fedtailor.strategies.realise import realise
 from fedtailor.strategies.task import TASKS
 
 NEAR_TIE = 1.03  # latencies closer than this are the same: the smaller payload decides
@@ -81,7 +83,8 @@ class _Bench:
 
     @property
     def sample(self) -> NDArray[np.generic]:
-        return self.data.validation.x[:1]
+        splits = (self.data.validation, self.data.train, self.data.test)
+        return next(split.x[:1] for split in splits if len(split))
 
     def judge(self, artefact: _Artefact) -> Verdict:
         labels = self.data.validation.y
@@ -106,30 +109,142 @@ def tailor(personal: Net, data: DeviceData, plan: Plan, hardware: DeviceProfile)
     """Try every recipe of the plan on the personal fp32 model.
 
     Calibration and distillation see the train split, decisions the validation split, nothing sees the test split.
-    A recipe that cannot be carried out, or whose artefact answers NaN or infinity, becomes a line in `problems`.
+    A recipe that cannot be carried out, or whose artefact answers NaN or infinity, becomes a line in `problems`; so
+    does a device without train or validation rows, which has only its reference.
 
     Raises:
-        PlanError: there is no validation row to judge on, or the personal model itself answers NaN or infinity.
+        PlanError: the personal model itself answers NaN or infinity.
     """
-    if len(data.validation) == 0:
-        raise PlanError(f"device {data.device_id}: tailoring needs validation rows to judge variants on, got none")
-    reference = _artefact(personal, Mask(), data.validation.x)
-    bench = _Bench(personal, reference, data, plan, hardware)
+    bench = _bench(personal, data, plan, hardware)
     rungs, problems = [], []
-    for recipe in plan.recipes:
+    for recipe in plan.recipes if len(data.train) and len(data.validation) else ():
         try:
             rungs.append(_try_recipe(bench, recipe))
         except Exception as error:  # whatever one recipe breaks on, the device and the other recipes go on
             problems.append(f"recipe {recipe.name!r} on device {data.device_id}: {error}")
-    verdict = itself(len(data.validation), plan.gate)
-    return Tailored(_tried(bench, FALLBACK, reference, verdict, 1.0), tuple(rungs), tuple(problems))
+    if not len(data.train) or not len(data.validation):
+        problems.append(
+            f"device {data.device_id}: {len(data.train)} train and {len(data.validation)} validation rows; "
+            "tailoring needs both, so it runs the fp32 model"
+        )
+    return Tailored(_reference(bench), tuple(rungs), tuple(problems))
+
+
+def reference_of(personal: Net, data: DeviceData, plan: Plan, hardware: DeviceProfile) -> Tried:
+    """The fp32 model as an artefact, measured; raises as `tailor`."""
+    return _reference(_bench(personal, data, plan, hardware))
+
+
+def _bench(personal: Net, data: DeviceData, plan: Plan, hardware: DeviceProfile) -> _Bench:
+    reference = _artefact(personal, Mask(), data.validation.x)
+    if not np.isfinite(reference.outputs).all():
+        raise PlanError(f"device {data.device_id}: the personal model answers NaN or infinity; train it anew")
+    return _Bench(personal, reference, data, plan, hardware)
+
+
+def _reference(bench: _Bench) -> Tried:
+    verdict = itself(len(bench.data.validation), bench.plan.gate)
+    return _tried(bench, FALLBACK, bench.reference, verdict, 1.0)
+
+
+def unmet(budget: Budget, efficiency: Efficiency) -> tuple[str, ...]:
+    """The limits that an artefact exceeds, each with what it costs and what it may; empty if it fits."""
+    costs = {
+        "latency_ms": efficiency.latency_ms,
+        "size_bytes": efficiency.file_bytes,
+        "peak_ram_bytes": efficiency.memory_bytes_measured,
+        "energy_mj": efficiency.energy_mj_modelled,
+    }
+    limits = {name: getattr(budget, name) for name in costs}
+    return tuple(
+        f"{name} {cost:.4g} of {limits[name]:.4g}"
+        for name, cost in costs.items()
+        if cost is not None and limits[name] is not None and cost > limits[name]
+    )
 
 
 def _try_recipe(bench: _Bench, recipe: Recipe) -> Tried:
     net, mask = _narrow(bench, recipe)
-    candidates = [
-        _artefact(make(), mask, bench.data.validation.x, recipe.weight_bits)
-        for precision, make in _PRECISIONS(bench, net, recipe).items()
-        if recipe.precision in (precision, "auto")
-    ]
-    ...
+    judged = []
+    for candidate in _candidates(bench.data, net, mask, recipe):
+        if not np.isfinite(candidate.outputs).all():
+            raise PlanError(f"the {candidate.precision} artefact answers NaN or infinity; it is left out")
+        judged.append((candidate, bench.judge(candidate), bench.latency_ratio(candidate)))
+    return _tried(bench, recipe.name, *_preferred(judged))
+
+
+def _narrow(bench: _Bench, recipe: Recipe) -> tuple[Net, Mask]:
+    """The personal model with fewer channels, distilled where that does not lower the validation score."""
+    data, spec = bench.data, bench.plan.model
+    pruned, mask = prune(bench.personal, data.train.x, recipe.keep_fraction)
+    if recipe.distil_steps == 0:
+        return pruned, mask
+    tuned = distil(pruned, bench.personal, data.train, spec=spec, steps=recipe.distil_steps, seed=bench.plan.seed)
+    worse = TASKS[data.kind].improves(_torch_score(pruned, data), over=_torch_score(tuned, data))
+    return (pruned if worse else tuned), mask
+
+
+def _candidates(data: DeviceData, net: Net, mask: Mask, recipe: Recipe) -> list[_Artefact]:
+    """The artefacts of a recipe: one, or for `auto` one of each precision."""
+    makers: dict[str, Callable[[], Net | QuantisedNet]] = {
+        "int8": lambda: quantise(net, data.train.x, weight_bits=recipe.weight_bits),
+        "fp32": lambda: net,
+    }
+    if recipe.precision not in (*makers, "auto"):
+        raise PlanError(f"precision must be int8, fp32 or auto, got {recipe.precision!r}")
+    wanted = makers.values() if recipe.precision == "auto" else [makers[recipe.precision]]
+    return [_artefact(make(), mask, data.validation.x, recipe.weight_bits) for make in wanted]
+
+
+def _preferred(judged: list[tuple[_Artefact, Verdict, float]]) -> tuple[_Artefact, Verdict, float]:
+    """The fastest that the gate lets through; in a near tie the smallest."""
+    allowed = [entry for entry in judged if entry[1].verdict != REJECTED] or judged
+    fastest = max(ratio for _, _, ratio in allowed)
+    return min((entry for entry in allowed if entry[2] * NEAR_TIE >= fastest), key=lambda entry: len(entry[0].payload))
+
+
+def _artefact(net: Net | QuantisedNet, mask: Mask, x: NDArray[np.generic], weight_bits: int = 32) -> _Artefact:
+    quantised = isinstance(net, QuantisedNet)
+    model = to_onnx(net)
+    return _Artefact(
+        precision="int8" if quantised else "fp32",
+        weight_bits=weight_bits if quantised else 32,
+        mask=mask,
+        model=model,
+        payload=pack(net),
+        macs=macs(net),
+        outputs=predict(open_session(model), x),
+    )
+
+
+def _tried(bench: _Bench, recipe: str, artefact: _Artefact, verdict: Verdict, ratio: float) -> Tried:
+    efficiency = bench.measure(artefact)
+    rung = Rung(
+        recipe=recipe,
+        precision=artefact.precision,
+        weight_bits=artefact.weight_bits,
+        mask=artefact.mask,
+        validation_score=_score(artefact.outputs, bench.data),
+        verdict=verdict,
+        efficiency=efficiency,
+        latency_ratio=ratio,
+        payload_sha256=hashlib.sha256(artefact.payload).hexdigest(),
+        unmet=unmet(bench.plan.budget, efficiency),
+        note=_note(verdict, ratio),
+    )
+    return Tried(rung, artefact.payload)
+
+
+def _note(verdict: Verdict, ratio: float) -> str:
+    if verdict.verdict == REJECTED:
+        return f"rejected: loses {verdict.drop:.2%} of {verdict.rows} rows, the margin is {verdict.margin:.2%}"
+    return f"slower than the fp32 reference: {ratio:.2f} of its speed" if ratio < 1 else ""
+
+
+def _score(outputs: Outputs, data: DeviceData) -> float:
+    return TASKS[data.kind].score(outputs, data.validation.y) if len(data.validation) else 0.0
+
+
+def _torch_score(net: Net, data: DeviceData) -> float:
+    with torch.no_grad():
+        return _score(realise(net)(torch.from_numpy(data.validation.x)).numpy(), data)

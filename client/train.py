@@ -28,7 +28,13 @@ class Trained:
 
 
 def train(
-    start: State, samples: Samples, spec: ModelSpec, plan: TrainPlan, *, seed: int, after_backward: Penalty | None = None
+    start: State,
+    samples: Samples,
+    spec: ModelSpec,
+    plan: TrainPlan,
+    *,
+    seed: int,
+    after_backward: Penalty | None = None,
 ) -> Trained:
     """Train a copy of `start` for `plan.epochs` over `samples`.
 
@@ -70,9 +76,9 @@ def predict_state(state: State, spec: ModelSpec, samples: Samples, *, batch_rows
 
 
 def score_state(state: State, spec: ModelSpec, samples: Samples) -> float:
-    """The task's score of a state on `samples`, in the metric's unit; NaN without rows."""
+    """The task's score of a state on `samples`, in the metric's unit; 0 without rows."""
     if len(samples) == 0:
-        return float("nan")
+        return 0.0
     return TASKS[spec.kind].score(predict_state(state, spec, samples).numpy(), samples.y)
 
 

@@ -434,12 +434,14 @@ class TrainReply(_message.Message):
     def __init__(self, update: _Optional[_Union[Update, _Mapping]] = ..., base_validation_score: _Optional[float] = ..., validation_rows: _Optional[int] = ..., train_loss: _Optional[float] = ..., train_cpu_s: _Optional[float] = ...) -> None: ...
 
 class TailorReply(_message.Message):
-    __slots__ = ("ladder", "tailor_cpu_s")
+    __slots__ = ("ladder", "tailor_cpu_s", "problems")
     LADDER_FIELD_NUMBER: _ClassVar[int]
     TAILOR_CPU_S_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     ladder: Ladder
     tailor_cpu_s: float
-    def __init__(self, ladder: _Optional[_Union[Ladder, _Mapping]] = ..., tailor_cpu_s: _Optional[float] = ...) -> None: ...
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ladder: _Optional[_Union[Ladder, _Mapping]] = ..., tailor_cpu_s: _Optional[float] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Scores(_message.Message):
     __slots__ = ("metric", "better", "rows", "base", "personal", "variant")

@@ -48,7 +48,7 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """One device's compressed latent delta: the envelope. The codec's statistics are in `scales` (float32) and `payload`.
+    """One device's compressed latent delta: the envelope. What the codec says is in `scales` (float32) and `payload`.
 
     `schema_hash` is the first 8 bytes of the schema's SHA-256, `mask_hash` of the mask's; empty without a mask.
     """
@@ -68,7 +68,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainReply:
-    """Answer to `train`."""
+    """Answer to `train`. Without validation rows the score is 0 and means nothing."""
 
     update: Update
     base_validation_score: float
@@ -83,11 +83,12 @@ class TailorReply:
 
     ladder: Ladder
     tailor_cpu_s: float
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """The test split, touched once. `better` is `higher` or `lower`."""
+    """The test split, touched once. `better` is `higher` or `lower`; without rows the scores are 0 and mean nothing."""
 
     metric: str
     better: str

@@ -6,7 +6,6 @@ A noun and its message share name and field names; None is an absent `optional` 
 import types
 import typing
 from dataclasses import fields, is_dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError as ProtobufDecodeError
@@ -67,16 +66,13 @@ def from_message(cls: type[Noun], message: Message, *, sender: str) -> Noun:
         raise DecodeError(f"{sender}: {error}") from error
 
 
-@cache
 def _message_class(cls: type) -> type[Message]:
     found: type[Message] = getattr(fedtailor_pb2, cls.__name__)
     return found
 
 
-@cache
 def _hints(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in fields(cls)}  # type: ignore[arg-type]
+    return typing.get_type_hints(cls)
 
 
 def _check_version(cls: type, message: Message, sender: str) -> None:
@@ -119,5 +115,5 @@ def _read(message: Message, name: str, hint: Any, where: str) -> Any:
     if is_dataclass(hint):
         if not message.HasField(name):
             raise DecodeError(f"{where}.{name} is missing; the sender may run another version of fedtailor")
-        return from_message(typing.cast(type, hint), value, sender=where)
+        return from_message(typing.cast(type[Any], hint), value, sender=where)
     return value

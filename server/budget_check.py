@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fedtailor.protos.budget import Budget
 from fedtailor.protos.efficiency import Efficiency
 from fedtailor.protos.summary import DeviceRow
 
@@ -24,25 +25,31 @@ class Check:
 
 
 def budget_checks(row: DeviceRow) -> tuple[Check, ...]:
-    """Every limit the budget sets, in the budget's order; a limit of None is not listed."""
+    """Every limit the device's budget sets, in the budget's order; a limit of None is not listed."""
+    checks = artefact_checks(row.budget, row.variant.rung.efficiency if row.variant else None)
+    if row.budget.uplink_bytes is None:
+        return checks
     uplink = row.uplink_bytes / row.rounds_answered if row.rounds_answered else None
-    takes = _takes(row.variant.rung.efficiency if row.variant else None) | {"uplink_bytes": (uplink, "counted")}
+    return (*checks, Check(name="uplink_bytes", limit=row.budget.uplink_bytes, actual=uplink, how="counted"))
+
+
+def artefact_checks(budget: Budget, efficiency: Efficiency | None) -> tuple[Check, ...]:
+    """The limits on what runs on the device; without an artefact nothing is known of any."""
+    takes: dict[str, tuple[float | None, str]]
+    if efficiency is None:
+        takes = dict.fromkeys(("latency_ms", "size_bytes", "peak_ram_bytes", "energy_mj"), (None, "not measured"))
+    else:
+        takes = {
+            "latency_ms": (efficiency.latency_ms, "measured" if efficiency.latency_ms_modelled is None else "modelled"),
+            "size_bytes": (efficiency.file_bytes, "measured"),
+            "peak_ram_bytes": (efficiency.memory_bytes_measured, "measured"),
+            "energy_mj": (efficiency.energy_mj_modelled, "modelled"),
+        }
     return tuple(
         Check(name=name, limit=limit, actual=actual, how=how)
         for name, (actual, how) in takes.items()
-        if (limit := getattr(row.budget, name)) is not None
+        if (limit := getattr(budget, name)) is not None
     )
-
-
-def _takes(efficiency: Efficiency | None) -> dict[str, tuple[float | None, str]]:
-    if efficiency is None:
-        return dict.fromkeys(("latency_ms", "size_bytes", "peak_ram_bytes", "energy_mj"), (None, "not measured"))
-    return {
-        "latency_ms": (efficiency.latency_ms, "measured" if efficiency.latency_ms_modelled is None else "modelled"),
-        "size_bytes": (efficiency.file_bytes, "measured"),
-        "peak_ram_bytes": (efficiency.memory_bytes_measured, "measured"),
-        "energy_mj": (efficiency.energy_mj_modelled, "modelled"),
-    }
 
 
 def budget_met(checks: tuple[Check, ...]) -> bool | None:

@@ -1,34 +1,194 @@
 """A job from the first profile to the last variant, over any Flower Grid."""
 
-import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
-from fedtailor.protos.errors import PlanError, RegistryError, RoundError
-from fedtailor.protos.messages import Instruction, Profile
-from fedtailor.protos.model_spec import ModelSpec
-from fedtailor.protos.plan import Plan
-from fedtailor.protos.schema import schema_of
+from fedtailor.protos.errors import RoundError
+from fedtailor.protos.messages import Instruction, TailorReply
 from fedtailor.protos.summary import RoundRow, Summary
 from fedtailor.protos.variant import Ladder
-from fedtailor.protos.wire import from_bytes
 from fedtailor.server.content import content_of
-from fedtailor.server.fleet_plan import FleetPlan, start_plan
 from fedtailor.server.job import Job
+from fedtailor.server.problem import Problem, one_line
 from fedtailor.server.progress import Progress
-from fedtailor.server.records import (
-    job_json,
-    run_row,
-    save_cohorts,
-    save_ladder,
-    save_plan,
-    save_profile,
-    save_scores,
-    save_variant,
-)
+from fedtailor.server.records import save_cohorts, save_ladder, save_scores, save_variant
 from fedtailor.server.registry import VARIANT, Registry, add_problems
-from fedtailor.server.roster import PROFILE, Roster, enrol, wait_for_nodes
+from fedtailor.server.roster import wait_for_nodes
 from fedtailor.server.rounds import CLOCK, Ask, Call, Clock, Exchange, exchange
+from fedtailor.server.rows import RunRow
+from fedtailor.server.run import Run, join, start
+from fedtailor.server.summarise import summarise
+from fedtailor.server.tailoring import EVALUATE, TAILOR, cohorts, read_evaluation, read_ladder
+from fedtailor.server.training import TRAIN, TrainingRound, sample, traffic_rows
+from fedtailor.strategies.gate import withdraw
+from fedtailor.strategies.plan import for_round
+
+LOST_ROUNDS = 3  # in a row without a single answer: the fleet is gone
+
+
+def run_job(grid: Grid, job: Job, registry: Registry, progress: Progress, *, clock: Clock = CLOCK) -> Summary:
+    """Profile the fleet, train the base, tailor and judge every device's variant, and summarise.
+
+    A registry that holds an unfinished run of the same job is resumed after its last recorded round.
+
+    Raises:
+        RoundError: too few devices joined, or all of them are gone; what was committed stays.
+        PlanError: the devices' data do not fit together, or no model takes it.
+        RegistryError: the registry cannot be used, or holds another job's run.
+    """
+    began = clock.now()
+    run = start(grid, job, registry, progress, clock)
+    train(run)
+    ladders = tailor(run)
+    withdrawn = withdraw(ladders, job.gate)
+    with registry.transaction() as session:
+        save_cohorts(session, cohorts(ladders), withdrawn)
+    evaluate(run, withdrawn)
+    with registry.transaction() as session:
+        session.get_one(RunRow, 1).seconds += clock.now() - began
+    return summarise(registry)
+
+
+def train(run: Run) -> None:
+    """The rounds that are left.
+
+    Raises:
+        RoundError: nobody answered in three rounds in a row.
+    """
+    lost = 0
+    for number in range(run.next_round, run.job.rounds + 1):
+        outcome = train_round(run, number)
+        lost = 0 if outcome.answered else lost + 1
+        run.progress("train", number, run.job.rounds, _note(outcome))
+        if lost == LOST_ROUNDS:
+            last = f" (last: {outcome.problems[-1]})" if outcome.problems else ""
+            raise RoundError(
+                f"no device answered in rounds {number - lost + 1} to {number}{last}; base {run.base.version} is kept, "
+                "run the same job again to resume"
+            )
+
+
+def train_round(run: Run, number: int) -> RoundRow:
+    """One round: ask, fold, then commit the next base or abandon the round."""
+    began = run.clock.now()
+    wait_for_nodes(run.grid, 1, run.job.deadline_s, run.clock)
+    join(run, number)
+    chosen = sample(run.trainable(run.roster.present(run.grid)), run.job, number)
+    under_way = TrainingRound(number, run.base, run.job, {device_id: run.plans[device_id] for device_id in chosen})
+    call = Call(message_type=TRAIN, round=number, deadline_s=run.job.deadline_s)
+    found = exchange(
+        run.grid,
+        under_way.asks(run.roster, run.acknowledged),
+        call,
+        lambda device_id, content: under_way.receive(run.roster, device_id, content),
+        clock=run.clock,
+    )
+    return close_round(run, under_way, found, seconds=run.clock.now() - began)
+
+
+def close_round(run: Run, under_way: TrainingRound, found: Exchange, *, seconds: float) -> RoundRow:
+    """Record the round, whole, and go on from the base it leads to."""
+    base = under_way.next_base()
+    if base is None:
+        found.note(None, _abandoned(found, run.job))
+    outcome = under_way.outcome(found, committed=base is not None, seconds=seconds)
+    updates = under_way.update_rows() if base else []
+    run.registry.commit_round(
+        outcome,
+        base.snapshot if base else None,
+        updates=updates,
+        problems=found.problems,
+        rows=traffic_rows(found, TRAIN, outcome.round),
+    )
+    if base:
+        run.base = base
+        run.acknowledged |= {update.device_id: outcome.round for update in updates}
+    return outcome
+
+
+def tailor(run: Run) -> list[Ladder]:
+    """Every device that has rows climbs its ladder; sorted by device."""
+    ladders: dict[str, Ladder] = {}
+    recipes = [recipe.name for recipe in run.job.recipes]
+
+    def receive(device_id: str, content: RecordDict) -> None:
+        reply = read_ladder(content, device_id, run.base, recipes)
+        with run.registry.transaction() as session:
+            save_ladder(session, reply)
+            add_problems(session, _problems(device_id, reply), stage=TAILOR, round_=run.job.rounds)
+        ladders[device_id] = reply.ladder
+
+    _ask_all(run, TAILOR, run.trainable(run.roster.present(run.grid)), receive)
+    return [ladders[device_id] for device_id in sorted(ladders)]
+
+
+def evaluate(run: Run, withdrawn: Sequence[str]) -> None:
+    """Every device deploys the best rung that may run, and its test split is scored once."""
+
+    def receive(device_id: str, content: RecordDict) -> None:
+        reply = read_evaluation(content, device_id, run.base, withdrawn)
+        with run.registry.transaction() as session:
+            save_scores(session, device_id, run.base.version, reply.scores)
+            if reply.variant is not None:
+                run.registry.put_artifact(session, reply.payload, VARIANT)
+                save_variant(session, reply.variant)
+
+    _ask_all(run, EVALUATE, run.roster.present(run.grid), receive, withdrawn=tuple(withdrawn))
+
+
+def _ask_all(
+    run: Run,
+    stage: str,
+    devices: Sequence[str],
+    receive: Callable[[str, RecordDict], None],
+    *,
+    withdrawn: tuple[str, ...] = (),
+) -> None:
+    """Ask `devices` for `stage` from the last base, with progress, and keep traffic and problems."""
+    name = stage.removeprefix("train.")
+    done = 0
+
+    def counted(device_id: str, content: RecordDict) -> None:
+        nonlocal done
+        receive(device_id, content)
+        done += 1
+        run.progress(name, done, len(devices), device_id)
+
+    run.progress(name, 0, len(devices), "")
+    number = run.job.rounds
+    call = Call(message_type=stage, round=number, deadline_s=run.job.deadline_s)
+    asks = (_ask(run, device_id, withdrawn) for device_id in devices)
+    found = exchange(run.grid, asks, call, counted, clock=run.clock)
+    with run.registry.transaction() as session:
+        for row in traffic_rows(found, stage, number):
+            session.merge(row)
+        add_problems(session, found.problems, stage=stage, round_=number)
+
+
+def _ask(run: Run, device_id: str, withdrawn: tuple[str, ...]) -> Ask:
+    plan = for_round(run.plans[device_id], seed=run.job.seed, round_=run.job.rounds, base_version=run.base.version)
+    order = Instruction(
+        plan=plan,
+        base=run.base.snapshot,
+        acknowledged_round=run.acknowledged.get(device_id, 0),
+        withdrawn=withdrawn,
+    )
+    return Ask(device_id, run.roster.nodes[device_id], content_of(instruction=order))
+
+
+def _problems(device_id: str, reply: TailorReply) -> list[Problem]:
+    return [Problem(device_id, one_line(f"device {device_id}, {TAILOR}: {line}")) for line in reply.problems]
+
+
+def _abandoned(found: Exchange, job: Job) -> str:
+    return (
+        f"abandoned: {len(found.answered)} of {len(found.traffic)} devices answered, "
+        f"at least {job.minimum_fraction:.0%} are needed; the base is as before"
+    )
+
+
+def _note(outcome: RoundRow) -> str:
+    score = "" if outcome.base_validation_score is None else f", base {outcome.base_validation_score:.3f}"
+    return f"{outcome.answered} of {outcome.asked}{score}{'' if outcome.committed else ', abandoned'}"

@@ -19,8 +19,9 @@ def connect(run: Path, url: str | None, *, create: bool) -> Engine:
     return _sqlite(run, create=create) if url is None else _postgres(url)
 
 
-def sqlite_file(engine: Engine) -> bool:
-    return engine.dialect.name == "sqlite"
+def sqlite_file(engine: Engine) -> str | None:
+    """The path of an SQLite database, None for PostgreSQL."""
+    return engine.url.database if engine.dialect.name == "sqlite" else None
 
 
 def _sqlite(run: Path, *, create: bool) -> Engine:

@@ -1,5 +1,6 @@
 """One job: what a run is asked to do, read from and written to a TOML table."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 
@@ -68,6 +69,16 @@ def job_from(table: Mapping[str, object]) -> Job:
 def job_table(job: Job) -> dict[str, object]:
     """The job as plain tables, lists and values, for a TOML file; `job_from` reads it back."""
     return _table(job)
+
+
+def job_json(job: Job) -> str:
+    """One line, equal for equal jobs."""
+    return json.dumps(job_table(job), sort_keys=True)
+
+
+def job_from_json(text: str) -> Job:
+    """The inverse."""
+    return job_from(json.loads(text))
 
 
 def _table(noun: object) -> dict[str, object]:

@@ -111,7 +111,13 @@ def _overall(summary: Summary, of: Figures) -> Markup:
     cells: list[Child] = ["mean, or median ×", counted(len(of.devices), "device"), "", ""]
     cells += [score_text(score, summary.metric) for score in (of.base_score, of.personal_score, of.variant_score)]
     cells += ["", ratio_text(of.payload_ratio_median), ratio_text(of.latency_ratio_median), ""]
-    cells += [f"{of.budgets_met} of {budgeted} met", "", "", "", bytes_text(of.uplink_bytes_per_device_round)]
+    cells += [
+        f"{of.budgets_met} of {budgeted} met" if budgeted else UNKNOWN,
+        "",
+        "",
+        "",
+        bytes_text(of.uplink_bytes_per_device_round),
+    ]
     return table_row(cells, NUMBERS)
 
 

@@ -3,6 +3,7 @@
 from fedtailor.protos.summary import DeviceRow, Summary
 from fedtailor.protos.variant import Rung
 from fedtailor.protos.verdict import REJECTED
+from fedtailor.server.budget_check import artefact_checks, over_budget
 from fedtailor.server.markup import Child, Markup, tag
 from fedtailor.server.page_parts import heading_row, outcome_badge, table_row
 from fedtailor.server.wording import bytes_text, milliseconds_text, points_text, ratio_text, score_text
@@ -63,7 +64,8 @@ def is_deployed(row: DeviceRow, rung: Rung) -> bool:
 
 def rung_outcome(summary: Summary, row: DeviceRow, rung: Rung) -> str:
     """Deployed, or why not."""
-    over = f"over budget: {', '.join(rung.unmet)}" if rung.unmet else ""
+    exceeded = over_budget(artefact_checks(row.budget, rung.efficiency))
+    over = f"over budget: {', '.join(exceeded)}" if exceeded else ""
     if is_deployed(row, rung):
         return f"deployed, {over}" if over else "deployed"
     if row.ladder is not None and rung is row.ladder.reference:

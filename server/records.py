@@ -1,16 +1,20 @@
-"""Nouns into rows: what the registry keeps of a run, beside its rounds."""
+"""Nouns into rows: what the registry keeps of a run, beside its rounds.
 
-import json
+Text from a device becomes one printable line: PostgreSQL refuses NUL, and nobody queries for line breaks.
+"""
+
 from collections.abc import Mapping
 
 from sqlalchemy.orm import Session
 
 from fedtailor.protos.messages import Profile, Scores, TailorReply
+from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import Plan
 from fedtailor.protos.variant import Rung, Variant
 from fedtailor.protos.verdict import Verdict
 from fedtailor.protos.wire import to_bytes
-from fedtailor.server.job import Job, job_table
+from fedtailor.server.job import Job, job_json
+from fedtailor.server.problem import one_line
 from fedtailor.server.rows import (
     SCHEMA_VERSION,
     CohortRow,
@@ -25,7 +29,7 @@ from fedtailor.server.rows import (
 )
 
 
-def run_row(job: Job, template: Plan, *, parameters: int, machine: str) -> RunRow:
+def run_row(job: Job, model: ModelSpec, *, parameters: int, machine: str) -> RunRow:
     """What a run is, known once its model is chosen."""
     return RunRow(
         key=1,
@@ -34,20 +38,15 @@ def run_row(job: Job, template: Plan, *, parameters: int, machine: str) -> RunRo
         about=job.about,
         machine=machine,
         job_json=job_json(job),
-        spec=to_bytes(template.model),
+        spec=to_bytes(model),
         parameters=parameters,
         seconds=0.0,
     )
 
 
-def job_json(job: Job) -> str:
-    """Equal for equal jobs."""
-    return json.dumps(job_table(job), sort_keys=True)
-
-
 def save_profile(session: Session, profile: Profile) -> None:
     device_id = profile.data.device_id
-    session.merge(DeviceEntry(device_id=device_id, device_class=profile.hardware.device_class))
+    session.merge(DeviceEntry(device_id=device_id, device_class=one_line(profile.hardware.device_class)))
     session.flush()  # before what refers to it
     session.add(
         ProfileRow(
@@ -70,7 +69,7 @@ def save_ladder(session: Session, reply: TailorReply) -> None:
         device_id=ladder.device_id,
         round=ladder.round,
         base_version=ladder.base_version,
-        personal_method=ladder.personal_method,
+        personal_method=one_line(ladder.personal_method),
         base_validation_score=ladder.base_validation_score,
         personal_validation_score=ladder.personal_validation_score,
         tailor_cpu_s=reply.tailor_cpu_s,
@@ -101,7 +100,7 @@ def save_scores(session: Session, device_id: str, base_version: int, scores: Sco
         ScoreRow(
             device_id=device_id,
             base_version=base_version,
-            metric=scores.metric,
+            metric=one_line(scores.metric),
             test_rows=scores.rows,
             base=scores.base,
             personal=scores.personal,
@@ -117,11 +116,11 @@ def save_variant(session: Session, variant: Variant) -> None:
         VariantRow(
             device_id=variant.device_id,
             base_version=variant.base_version,
-            recipe=variant.rung.recipe,
+            recipe=one_line(variant.rung.recipe),
             verdict=variant.rung.verdict.verdict,
             payload_sha256=variant.rung.payload_sha256,
-            parent=variant.parent,
-            reason=variant.reason,
+            parent=one_line(variant.parent) if variant.parent else None,
+            reason=one_line(variant.reason),
             variant=to_bytes(variant),
         )
     )
@@ -132,8 +131,8 @@ def _rung_row(ladder: int, position: int, rung: Rung) -> RungRow:
     return RungRow(
         ladder=ladder,
         position=position,
-        recipe=rung.recipe,
-        precision=rung.precision,
+        recipe=one_line(rung.recipe),
+        precision=one_line(rung.precision),
         weight_bits=rung.weight_bits,
         validation_score=rung.validation_score,
         payload_bytes=cost.payload_bytes,
@@ -149,6 +148,6 @@ def _rung_row(ladder: int, position: int, rung: Rung) -> RungRow:
         variant_only=verdict.variant_only,
         score_drop=verdict.drop,
         drop_bound=verdict.bound,
-        unmet="; ".join(rung.unmet),
-        note=rung.note,
+        unmet=one_line("; ".join(rung.unmet)),
+        note=one_line(rung.note),
     )

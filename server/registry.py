@@ -40,7 +40,7 @@ class Registry:
     def __init__(self, engine: Engine, artifacts: Artifacts) -> None:
         self._engine = engine
         self.artifacts = artifacts
-        self.name = engine.url.render_as_string(hide_password=True)
+        self.name = sqlite_file(engine) or engine.url.render_as_string(hide_password=True)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:

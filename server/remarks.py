@@ -20,8 +20,12 @@ def _of_devices(summary: Summary) -> Iterator[str]:
     for row in summary.devices:
         name = row.hardware.device_id
         if row.variant and row.variant.rung.recipe == FALLBACK:
-            yield f"{name}: kept in fp32, {row.variant.reason}"
-        yield from (f"{name}: {problem}" for problem in row.problems)
+            yield f"{name}: runs {row.variant.reason}"
+        yield from (_named(name, problem) for problem in row.problems)
+
+
+def _named(name: str, problem: str) -> str:
+    return problem if problem.startswith(f"device {name}") else f"{name}: {problem}"
 
 
 def _of_rounds(summary: Summary) -> Iterator[str]:

@@ -48,7 +48,7 @@ def enrol(
 ) -> tuple[Exchange, list[str]]:
     """Ask every node that is not on the roster for its profile; returns who joined, sorted.
 
-    `accept` may refuse a profile with a FedTailorError. A device that comes back under another node id replaces itself.
+    `accept` may refuse a profile with a PlanError. A device that comes back under another node id replaces itself.
     """
     online = set(grid.get_node_ids())
     known = {*roster.nodes.values(), *roster.refused}

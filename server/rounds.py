@@ -12,7 +12,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.inflatable.inflatable_object import InflatableObject
 
-from fedtailor.protos.errors import FedTailorError
+from fedtailor.protos.errors import DecodeError, PlanError
 from fedtailor.server.problem import Problem, one_line
 
 FIRST_PAUSE_S = 0.005
@@ -79,7 +79,7 @@ Receive = Callable[[str, RecordDict], None]
 def exchange(grid: Grid, asks: Iterable[Ask], call: Call, receive: Receive, *, clock: Clock = CLOCK) -> Exchange:
     """Send every ask, hand each reply to `receive`, and return when all have answered or the deadline has passed.
 
-    A reply that `receive` refuses with a FedTailorError, an Error reply, a duplicate, a stranger's reply and silence
+    A reply that `receive` refuses with a DecodeError or PlanError, an Error reply, a duplicate, a stranger's reply and silence
     each become one problem line; the exchange goes on.
     """
     end = clock.now() + call.deadline_s
@@ -118,9 +118,9 @@ def accept(reply: Message, device_id: str, call: Call, receive: Receive, found: 
     traffic.uplink_bytes += wire_bytes(reply.content)
     try:
         receive(device_id, reply.content)
-    except FedTailorError as error:
+    except (DecodeError, PlanError) as error:  # the device's fault; a RegistryError is ours and ends the run
         line = str(error)
-        found.note(device_id, line if device_id in line else f"{about}: {line}")
+        found.note(device_id, line if f"device {device_id}" in line else f"{about}: {line}")
     else:
         traffic.answered = True
 
@@ -145,12 +145,12 @@ def _push(grid: Grid, asks: Iterable[Ask], call: Call, found: Exchange) -> dict[
 
 
 def _note_stray(reply: Message, device_id: str | None, call: Call, found: Exchange) -> None:
-    about = _about(device_id, call) if device_id else f"node {reply.metadata.src_node_id}, round {call.round}"
+    about = _about(device_id, call) if device_id else f"node {reply.metadata.src_node_id}"
     found.note(device_id, f"{about}: {'answered twice' if device_id else 'answered what nobody waits for'}; ignored")
 
 
 def _about(device_id: str, call: Call) -> str:
-    return f"device {device_id}, {call.message_type}, round {call.round}"
+    return f"device {device_id}, {call.message_type}"
 
 
 def _reason(reason: str | None) -> str:

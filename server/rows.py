@@ -46,7 +46,7 @@ class ArtifactRow(Row):
 
 
 class DeviceEntry(Row):
-    """`profile` is the latest."""
+    """A device that has joined; what it said of itself is in `profiles`."""
 
     __tablename__ = "devices"
     device_id: Mapped[str] = mapped_column(primary_key=True)

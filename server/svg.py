@@ -80,7 +80,7 @@ def log_ticks(domain: tuple[float, float], most: int = 8) -> list[float]:
         ticks = [m * 10.0**p for p in powers for m in multiples if low <= m * 10.0**p <= high]
         if len(ticks) <= most:
             break
-    return ticks
+    return ticks[:: -(-len(ticks) // most) or 1]
 
 
 def x_axis(frame: Frame, scale: Scale, ticks: Sequence[float], words: Callable[[float], str], label: str) -> Markup:

@@ -91,7 +91,9 @@ def _width(column: _Column, of: Figures, metric: str) -> int:
 
 
 def _scores(scores: tuple[float | None, float | None, float | None], metric: str) -> str:
-    """92.1→97.0→96.8; the unit stands in the title."""
+    """92.1→97.0→96.8; the unit stands below the table."""
+    if all(score is None for score in scores):
+        return UNKNOWN
     return "→".join(score_text(score, metric).removesuffix("%").rstrip() for score in scores)
 
 
@@ -125,7 +127,8 @@ def _budget(device: DeviceFigures, _: str) -> str:
 
 
 def _budgets(of: Figures, _: str) -> str:
-    return f"{of.budgets_met}/{of.budgets_met + of.budgets_unmet} met"
+    budgeted = of.budgets_met + of.budgets_unmet
+    return f"{of.budgets_met}/{budgeted} met" if budgeted else UNKNOWN
 
 
 COLUMNS = (

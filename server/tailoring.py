@@ -1,7 +1,7 @@
 """After the rounds: every device tailors its variant, the fleet's evidence is pooled, and what runs is recorded."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 
 from flwr.app import RecordDict
@@ -17,17 +17,19 @@ from fedtailor.strategies.gate import pool
 TAILOR, EVALUATE = "train.tailor", "evaluate"
 
 
-def read_ladder(content: RecordDict, device_id: str, base: Base) -> TailorReply:
+def read_ladder(content: RecordDict, device_id: str, base: Base, recipes: Collection[str]) -> TailorReply:
     """A device's ladder, checked as far as the server can.
 
     Raises:
-        DecodeError: of another device or base, or its evidence cannot be.
+        DecodeError: of another device or base, a rung is none of `recipes`, or its evidence cannot be.
     """
     sender = f"device {device_id}, tailor"
     reply = read_reply(content, "tailor", TailorReply, sender=sender)
     ladder = reply.ladder
     _check_origin(sender, device_id, base, got=(ladder.device_id, ladder.base_version, ladder.base_hash))
     for rung in ladder.rungs:
+        if rung.recipe not in recipes:
+            raise DecodeError(f"{sender}: rung {rung.recipe!r} came, expected one of {', '.join(recipes)}")
         _check_verdict(rung.verdict, f"{sender}, rung {rung.recipe!r}")
     return reply
 
@@ -77,7 +79,7 @@ def _check_variant(variant: Variant, payload: bytes, sender: str, withdrawn: Seq
     _check_verdict(rung.verdict, f"{sender}, variant {rung.recipe!r}")
     if (sha256 := hashlib.sha256(payload).hexdigest()) != rung.payload_sha256:
         raise DecodeError(
-            f"{sender}: its payload has SHA-256 {sha256[:12]}…, the manifest says {rung.payload_sha256[:12]!r}…; not kept"
+            f"{sender}: the payload has SHA-256 {sha256[:12]}…, its manifest {rung.payload_sha256[:12]!r}…; refused"
         )
     if rung.verdict.verdict == REJECTED:
         raise DecodeError(f"{sender}: deployed {rung.recipe!r}, which the gate rejected; refused")

@@ -61,8 +61,8 @@ def seconds_text(value_s: float | None) -> str:
     if whole < 60:
         return f"{whole}{NBSP}s"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+        return f"{whole // 60}{NBSP}min{NBSP}{whole % 60:02d}{NBSP}s"
+    return f"{whole // 3600}{NBSP}h{NBSP}{whole % 3600 // 60:02d}{NBSP}min"
 
 
 def number_text(value: float | None) -> str:
@@ -93,7 +93,7 @@ def limit_text(name: str, value: float | None) -> str:
         return milliseconds_text(value)
     if name.endswith("_bytes"):
         return bytes_text(value)
-    if value is None:
+    if value is None or not math.isfinite(value):
         return UNKNOWN
     return f"{number_text(value)}{NBSP}mJ" if value >= 0.1 else f"{number_text(1000 * value)}{NBSP}µJ"
 

@@ -26,13 +26,14 @@ def simulated_app() -> ClientApp:
 
 
 def open_device(context: Context) -> Device:
-    """The device this node stands for; its store lies beside the run's `config.toml`.
+    """The device this node stands for, with its store in the run folder: `run`, or where `config` lies.
 
     Raises:
         ConfigError: the run has no config, it cannot be read, or it has another number of devices than there are nodes.
     """
     config = _config(context)
-    return simulated_device(_fleet(config), _index(context), config.parent)
+    run = context.run_config.get("run")
+    return simulated_device(_fleet(config), _index(context), Path(str(run)) if run else config.parent)
 
 
 def conditions(context: Context) -> Conditions:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from fedtailor.protos.errors import ConfigError
@@ -20,6 +21,7 @@ from fedtailor.simulations.workers import Workers
 
 CONFIG, SUMMARY, REPORT = "config.toml", "summary.json", "report.html"
 DATABASE = ("registry.sqlite", "registry.sqlite-wal", "registry.sqlite-shm", "registry.sqlite-journal")
+PATIENCE_S = 30.0 * 24 * 3600  # wall time; who is late is decided by the job's deadline on each device's virtual clock
 OURS = frozenset({CONFIG, SUMMARY, REPORT, FILE_NAME, *DATABASE, "artifacts", "devices", "host"})
 
 
@@ -37,7 +39,7 @@ def simulate(fleet: Fleet, out: Path, progress: Progress) -> Summary:
     nodes = len(settled.members)
     with Workers(simulated_app, min(settled.workers, nodes)) as workers, open_registry(out) as registry:
         grid = InProcessGrid(workers, nodes=nodes, run_config={"config": str(out.resolve() / CONFIG)})
-        summary = run_job(grid, settled.job, registry, progress)
+        summary = run_job(grid, replace(settled.job, deadline_s=PATIENCE_S), registry, progress)
     write_report(summary, out)
     return summary
 
@@ -48,7 +50,9 @@ def prepare(fleet: Fleet, out: Path) -> Fleet:
     Raises as `simulate`.
     """
     if fleet.data is not None and fleet.data.resolve().parent == out.resolve():
-        raise ConfigError(f"{out}: expected a run folder apart from the rows, came {fleet.data.name} in it; name another")
+        raise ConfigError(
+            f"{out}: expected a folder apart from the rows, came the one {fleet.data.name} lies in"
+        )
     _make_room(out)
     settled = resolve(fleet, out)
     write_fleet(out / CONFIG, settled)

@@ -13,7 +13,7 @@ from math import ceil, prod
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.mask import KeptChannels, Mask
@@ -94,7 +94,8 @@ def prune(net: Net, calibration: NDArray[np.generic], keep_fraction: float) -> t
     for coupling in couplings(net):
         error = output_error(pruned, net, coupling.consumer, x)
         total = len(coupling.columns)
-        kept = cheapest_channels(error, coupling.columns, ceil(keep_fraction * total))
+        keep = ceil(keep_fraction * total - 1e-9)  # 0.07 · 100 is above 7 in floating point
+        kept = cheapest_channels(error, coupling.columns, keep)
         pruned = _narrowed(pruned, coupling, kept, error)
         entries.append(KeptChannels(layer=net.layers[coupling.producer].name, total=total, kept=tuple(kept.tolist())))
     return pruned, Mask(layers=tuple(entries))
@@ -152,7 +153,8 @@ def cheapest_channels(error: Quadratic, columns: Indices, keep: int) -> Indices:
 def best_weight(error: Quadratic, used: Indices) -> Tensor:
     """The weights [used + 1, out] that minimise the error with only these columns and the bias; the bias is last."""
     index = torch.from_numpy(np.append(used, len(error.hessian) - 1))
-    return torch.linalg.solve(error.hessian[index][:, index], error.target[index])
+    weight: Tensor = torch.linalg.solve(error.hessian[index][:, index], error.target[index])
+    return weight
 
 
 def _narrowed(net: Net, coupling: Coupling, kept: Indices, error: Quadratic) -> Net:
@@ -178,11 +180,13 @@ def _consumer(net: Net, place: int) -> Consumer:
 
 def _activations(net: Net, place: int, x: Tensor) -> Tensor:
     """What the layer at `place` is fed."""
-    fed = x
+    return _through(realise(net)[:place], x)
+
+
+def _through(modules: nn.Module, x: Tensor) -> Tensor:
     with torch.no_grad():
-        for module in realise(net)[:place]:
-            fed = module(fed)
-    return fed
+        y: Tensor = modules(x)
+    return y
 
 
 def _columns_by_channel(net: Net, producer: int, consumer: int) -> Indices | None:
@@ -191,13 +195,12 @@ def _columns_by_channel(net: Net, producer: int, consumer: int) -> Indices | Non
     Found by sending the channels' own numbers through the layers between, which pass a constant on unchanged.
     """
     sample = torch.zeros((1, *net.input_shape), dtype=torch.int64 if net.tokens else torch.float32)
-    module = realise(net)
-    with torch.no_grad():
-        numbers = module[: producer + 1](sample)
-        axis = 1 if isinstance(net.layers[producer], Conv) else -1
-        channels = numbers.shape[axis]
-        numbers.movedim(axis, -1)[...] = torch.arange(channels, dtype=torch.float32)
-        fed = module[producer + 1 : consumer](numbers)
+    modules = realise(net)
+    numbers = _through(modules[: producer + 1], sample)
+    axis = 1 if isinstance(net.layers[producer], Conv) else -1
+    channels = numbers.shape[axis]
+    numbers.movedim(axis, -1)[...] = torch.arange(channels, dtype=torch.float32)
+    fed = _through(modules[producer + 1 : consumer], numbers)
     layer = _consumer(net, consumer)
     rows = (fed.movedim(1, -1) if isinstance(layer, Conv) else fed).flatten(0, -2)
     if not bool((rows == rows[0]).all()):

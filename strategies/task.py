@@ -62,8 +62,8 @@ def _rmse(outputs: Array, y: Array) -> float:
 
 
 def _wrong(outputs: Array, y: Array) -> Values:
-    wrong = (outputs.argmax(-1) != y).astype(np.float64)
-    return wrong.reshape(len(y), -1).mean(1)
+    wrong = (outputs.argmax(-1) != y).reshape(len(y), -1)
+    return np.asarray(wrong.mean(1), np.float64)
 
 
 def _squared_errors(outputs: Array, y: Array) -> Values:

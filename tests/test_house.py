@@ -119,8 +119,8 @@ def test_constraints_pin_every_dependency_exactly():
         assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), line
 
 
-@pytest.mark.parametrize("module", ["fedtailor.client.app", "fedtailor.server.app", "fedtailor.cli.main"])
-def test_an_entry_starts_without_the_heavy_libraries(tmp_path, module):
+@pytest.mark.parametrize("module", ["fedtailor.client.app", "fedtailor.cli.main"])
+def test_what_starts_often_starts_without_the_heavy_libraries(tmp_path, module):
     heavy = ("torch", "onnx", "onnxruntime", "scipy", "ray", "psycopg", "seglearn")
     assert (
         run_python(f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])", tmp_path) == "[]"

@@ -111,7 +111,9 @@ def _check_header(update: Update, schema: Schema, expected: Address, where: str)
 def _check_limits(update: Update, codec: Codec, schema: Schema, where: str) -> None:
     scales, least, most = codec.limits(schema)
     if len(update.scales) != scales:
-        raise DecodeError(f"{where}: {len(update.scales)} scales came, {codec.name} has {scales}; this update is skipped")
+        raise DecodeError(
+            f"{where}: {len(update.scales)} scales came, {codec.name} has {scales}; this update is skipped"
+        )
     if not all(math.isfinite(scale) and scale > 0 for scale in update.scales):
         raise DecodeError(f"{where}: a scale is not finite and above 0; this update is skipped")
     if not least <= len(update.payload) <= most:

@@ -30,9 +30,7 @@ def carry(delta: Sequence[Floats], residual: Sequence[Floats]) -> list[Floats]:
     return [(new + old).astype(np.float32) for new, old in zip(delta, residual, strict=True)]
 
 
-def await_fate(
-    round_: int, carried: Sequence[Floats], total: Sequence[Floats], decoded: Sequence[Floats]
-) -> Pending:
+def await_fate(round_: int, carried: Sequence[Floats], total: Sequence[Floats], decoded: Sequence[Floats]) -> Pending:
     """The state after `total` was encoded and the server will decode `decoded` from it."""
     rest = tuple((said - heard).astype(np.float32) for said, heard in zip(total, decoded, strict=True))
     return Pending(round_, tuple(carried), rest, tuple(total))

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 class Standardise(nn.Module):
     """(x − mean) / scale along the last axis; constants of the model, not parameters."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, means: Sequence[float], scales: Sequence[float]) -> None:
         super().__init__()
         inverse = 1.0 / torch.tensor(scales, dtype=torch.float32)
@@ -21,6 +24,9 @@ class Standardise(nn.Module):
 
 class Rescale(nn.Module):
     """x · scale + shift: a regression's raw output to the unit of its target."""
+
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, scale: float, shift: float) -> None:
         super().__init__()

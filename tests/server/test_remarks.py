@@ -13,11 +13,16 @@ def test_withdrawn_recipes_come_first_and_are_named():
 
 def test_a_kept_fp32_model_is_explained():
     lines = remarks(replace(watch_summary(), devices=(fallback_row("stubborn"),)))
-    assert any(line.startswith("stubborn: kept in fp32, no rung passed the gate") for line in lines)
+    assert any(line.startswith("stubborn: runs the fp32 reference: int8 is rejected by the gate") for line in lines)
 
 
 def test_problems_name_their_device():
     assert "silent: no answer in 40 rounds" in remarks(replace(watch_summary(), devices=(bare_row("silent"),)))
+
+
+def test_a_problem_that_names_its_device_does_not_name_it_twice():
+    row = replace(bare_row("silent"), problems=("device silent, evaluate: out of memory",))
+    assert "device silent, evaluate: out of memory" in remarks(replace(watch_summary(), devices=(row,)))
 
 
 def test_an_equal_problem_of_several_rounds_is_one_line():

@@ -1,6 +1,7 @@
 """Scales and ticks."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,7 @@ def test_linear_ticks_are_few_inside_the_range_and_evenly_apart(values):
     step = max(abs(domain[0]), abs(domain[1]), domain[1] - domain[0])
     assert 1 <= len(ticks) <= 7
     assert all(domain[0] - 1e-6 * step <= tick <= domain[1] + 1e-6 * step for tick in ticks)
-    gaps = [b - a for a, b in zip(ticks, ticks[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(ticks)]
     assert all(math.isclose(gap, gaps[0], rel_tol=1e-6, abs_tol=1e-9 * step) for gap in gaps)
 
 
@@ -34,7 +35,7 @@ def test_linear_ticks_are_few_inside_the_range_and_evenly_apart(values):
 def test_log_ticks_are_inside_the_range_and_at_most_as_many_as_asked(values):
     domain = log_padded(values)
     ticks = log_ticks(domain, most=8)
-    assert len(ticks) <= 14
+    assert len(ticks) <= 8
     assert all(domain[0] <= tick <= domain[1] for tick in ticks)
 
 

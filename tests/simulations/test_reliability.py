@@ -117,8 +117,12 @@ def test_devices_rounds_and_seeds_draw_differently():
 
 def test_a_round_is_download_plus_three_passes_plus_upload():
     conditions = replace(STEADY, downlink_bytes_per_s=1000, uplink_bytes_per_s=100)
-    assert round_s(conditions, 1.0, train_macs=REFERENCE_MACS_PER_S, down_bytes=2000, up_bytes=300) == pytest.approx(2 + 3 + 3)
-    assert round_s(conditions, 4.0, train_macs=REFERENCE_MACS_PER_S, down_bytes=2000, up_bytes=300) == pytest.approx(2 + 12 + 3)
+    assert round_s(conditions, 1.0, train_macs=REFERENCE_MACS_PER_S, down_bytes=2000, up_bytes=300) == pytest.approx(
+        2 + 3 + 3
+    )
+    assert round_s(conditions, 4.0, train_macs=REFERENCE_MACS_PER_S, down_bytes=2000, up_bytes=300) == pytest.approx(
+        2 + 12 + 3
+    )
 
 
 def test_a_steady_device_answers():

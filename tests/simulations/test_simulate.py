@@ -51,8 +51,6 @@ def test_every_device_gets_a_variant_of_its_own(run):
     assert all(device.variant is not None and device.scores is not None for device in summary.devices)
 
 
-
-
 def test_a_folder_with_something_else_in_it_is_refused_and_left_alone(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years of work")
@@ -69,7 +67,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
 
 def test_rows_in_the_run_folder_are_never_deleted(tmp_path):
     rows = write_rows(tmp_path / "fleet.npz", np.random.default_rng(0))
-    with pytest.raises(ConfigError, match=r"came fleet\.npz in it"):
+    with pytest.raises(ConfigError, match=r"came the one fleet\.npz lies in"):
         prepare(small_fleet(tmp_path, rows), tmp_path)
     assert rows.exists()
 

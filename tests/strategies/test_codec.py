@@ -30,7 +30,9 @@ def tensors() -> st.SearchStrategy:
 
 
 def address(name: str) -> Address:
-    return Address(device_id="till-1", round=4, base_version=3, codec=CodecSpec(name=name, version=CODECS[name].version))
+    return Address(
+        device_id="till-1", round=4, base_version=3, codec=CodecSpec(name=name, version=CODECS[name].version)
+    )
 
 
 def update(name: str = "int4", seed: int = 0) -> Update:

@@ -25,7 +25,7 @@ def assert_equal_to_runtime(net, x, bits=8):
 @pytest.mark.parametrize("name", SPECS)
 def test_built_in_models_whole_and_thinned_equal_the_runtime(name, keep):
     net = thinned(built_in(name)[1], keep)
-    assert_equal_to_runtime(net, rows_for(net, 300))
+    assert_equal_to_runtime(net, rows_for(net, 100))
 
 
 @pytest.mark.parametrize("bits", [2, 4])

@@ -11,7 +11,14 @@ from small_nets import SPECS, built_in, chains, rows_for
 
 from fedtailor.protos.errors import DecodeError
 from fedtailor.protos.net import ChannelsFirst, Conv, Linear, Net, Relu
-from fedtailor.protos.quantised_net import Grid, Quantise, QuantisedAverage, QuantisedConv, QuantisedLinear, QuantisedNet
+from fedtailor.protos.quantised_net import (
+    Grid,
+    Quantise,
+    QuantisedAverage,
+    QuantisedConv,
+    QuantisedLinear,
+    QuantisedNet,
+)
 from fedtailor.strategies.payload import pack, unpack
 from fedtailor.strategies.quantise import quantise
 

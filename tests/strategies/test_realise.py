@@ -51,5 +51,5 @@ def test_no_random_number_is_drawn():
 
 def test_padding_that_torch_lacks_is_refused():
     conv = Conv("odd", np.ones((1, 1, 3), np.float32), np.ones(1, np.float32), (1,), ((0, 2),), (1,), 1)
-    with pytest.raises(PlanError, match="'odd'.*causal"):
+    with pytest.raises(PlanError, match=r"'odd'.*causal"):
         realise(Net((1, 8), False, (conv,)))

@@ -14,7 +14,7 @@ from fedtailor.strategies.shapes import layer_shapes
 
 @given(net=chains())
 def test_shapes_are_those_that_torch_computes(net):
-    (first, conv, *_), (_, before, after, *_) = net.layers, layer_shapes(net)
+    (_, conv, *_), (_, before, after, *_) = net.layers, layer_shapes(net)
     x = torch.zeros(1, *before)
     pads = [size for pair in reversed(conv.padding) for size in pair]
     convolve = torch.nn.functional.conv1d if len(conv.stride) == 1 else torch.nn.functional.conv2d

@@ -50,5 +50,5 @@ def test_what_cannot_be_traced_is_named(layer, reason):
 
 def test_layers_that_do_not_fit_are_refused():
     module, _ = built_in("conv1d")
-    with pytest.raises(PlanError, match="standardise.*do not fit"):
+    with pytest.raises(PlanError, match=r"standardise.*do not fit"):
         trace(module, SPECS["conv1d regression"])

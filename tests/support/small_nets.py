@@ -58,9 +58,11 @@ def thinned(net, keep_fraction):
     for layer in net.layers:
         if isinstance(layer, Conv | Linear):
             outputs = len(layer.bias) if layer is weighted[-1] else round(len(layer.bias) * keep_fraction)
-            layer = replace(layer, weight=layer.weight[:outputs, :inputs].copy(), bias=layer.bias[:outputs].copy())
+            cut = replace(layer, weight=layer.weight[:outputs, :inputs].copy(), bias=layer.bias[:outputs].copy())
+            layers.append(cut)
             inputs = outputs
-        layers.append(layer)
+        else:
+            layers.append(layer)
     return replace(net, layers=tuple(layers))
 
 
@@ -74,7 +76,9 @@ def chains(draw):
     for at in range(draw(integers(1, 3))):
         net = _grown(net, _conv(draw, rng, f"conv{at}", layer_shapes(net)[-1]))
         net = _grown(net, Relu(f"relu{at}")) if draw(booleans()) else net
-        net = _grown(net, MaxPool(f"pool{at}", (2,) * rank, (draw(integers(1, 2)),) * rank)) if draw(booleans()) else net
+        net = (
+            _grown(net, MaxPool(f"pool{at}", (2,) * rank, (draw(integers(1, 2)),) * rank)) if draw(booleans()) else net
+        )
     net = _grown(net, draw(sampled_from([GlobalAveragePool("average"), Flatten("flat")])))
     (width,) = layer_shapes(net)[-1]
     return _grown(net, Linear("head", _normal(rng, draw(integers(1, 5)), width), _normal(rng, 1)[:1]))

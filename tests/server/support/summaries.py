@@ -128,7 +128,7 @@ def ladder_of(hw, personal, rng, *, budget_ms):
         won = min(lost, int(rng.integers(0, 4)))
         slower = p50_us * float(rng.uniform(0.9, 1.1))
         cost = efficiency(payload, file, macs, slower, hw)
-        unmet = ("latency_ms",) if cost.latency_ms > budget_ms else ()
+        unmet = (f"latency_ms {cost.latency_ms:.4g} of {budget_ms:.4g}",) if cost.latency_ms > budget_ms else ()
         found = verdict(rows, lost, won)
         note = "rejected by the gate" if found.verdict == REJECTED else ""
         score = personal - found.drop
@@ -149,7 +149,8 @@ def ladder_of(hw, personal, rng, *, budget_ms):
 def deployed(ladder, *, withdrawn=()):
     able = [r for r in ladder.rungs if not r.note and r.recipe not in withdrawn]
     best = min(able, key=lambda r: (len(r.unmet), r.efficiency.payload_bytes), default=ladder.reference)
-    reason = "smallest rung that passed the gate" if able else "no rung passed the gate: the personal fp32 model stays"
+    refused = "; ".join(f"{r.recipe} is rejected by the gate" for r in ladder.rungs)
+    reason = f"the smallest of {len(able)} that may be deployed" if able else f"the fp32 reference: {refused}"
     return Variant(
         device_id=ladder.device_id,
         base_version=ladder.base_version,

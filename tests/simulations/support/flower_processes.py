@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -79,10 +80,8 @@ class FlowerProcesses:
 
 
 def try_signal(signal_it) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):
         signal_it()
-    except psutil.NoSuchProcess:
-        pass
 
 
 def free_port() -> int:

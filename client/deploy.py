@@ -1,0 +1,109 @@
+"""What this device runs from now on, and how it does on rows that nothing was chosen by."""
+
+from fedtailor.client.choose import choose
+from fedtailor.client.device import Device
+from fedtailor.client.export import to_onnx
+from fedtailor.client.learn import received_base
+from fedtailor.client.offer import LADDER, as_net
+from fedtailor.client.runtime import open_session, predict
+from fedtailor.client.tailor import reference_of
+from fedtailor.protos.errors import DecodeError
+from fedtailor.protos.messages import EvaluateReply, Instruction, Scores
+from fedtailor.protos.samples import Samples
+from fedtailor.protos.variant import Ladder, Rung, Variant
+from fedtailor.protos.wire import from_bytes, to_bytes
+from fedtailor.strategies.payload import unpack
+from fedtailor.strategies.task import TASKS, Task
+
+VARIANT = "variant"
+SHARED = "shared"
+
+
+def deploy(device: Device, instruction: Instruction) -> EvaluateReply:
+    """Put the best rung that may run in place, and score base, personal model and variant on the test split.
+
+    A device without a ladder from this base (it missed the tailoring, or has no rows to tailor with) runs the fp32
+    base and says why.
+
+    Raises:
+        StoreError: the artefact of the chosen rung is missing or damaged; what ran before stays in place.
+    """
+    ladder, why_not = _ladder(device, instruction)
+    if ladder is None:
+        ladder = _bare_ladder(device, instruction)
+    rung, reason = choose(ladder, instruction.withdrawn)
+    payload = device.store.get_artifact(rung.payload_sha256)
+    model = to_onnx(unpack(payload))
+    variant = Variant(
+        device_id=device.device_id,
+        base_version=ladder.base_version,
+        base_hash=ladder.base_hash,
+        personal_method=ladder.personal_method,
+        rung=rung,
+        artifact_sha256=device.store.put_artifact(model),
+        parent=_parent(device),
+        reason=why_not or reason,
+    )
+    scores = _scores(device, instruction, ladder.reference, model)
+    device.store.put(VARIANT, to_bytes(variant))
+    return EvaluateReply(scores=scores, variant=variant, payload=payload)
+
+
+def _ladder(device: Device, instruction: Instruction) -> tuple[Ladder | None, str]:
+    kept = device.store.get(LADDER)
+    if kept is None:
+        return None, "the fp32 base: this device made no ladder"
+    try:
+        ladder = from_bytes(Ladder, kept, sender="own store")
+    except DecodeError as error:
+        return None, f"the fp32 base: the ladder kept here cannot be read ({error})"
+    if ladder.base_hash != instruction.base.base_hash:
+        return None, f"the fp32 base: the ladder kept here is of base {ladder.base_version}"
+    return ladder, ""
+
+
+def _bare_ladder(device: Device, instruction: Instruction) -> Ladder:
+    """The base itself, measured."""
+    net = as_net(received_base(instruction), instruction.plan)
+    reference = reference_of(net, device.data, instruction.plan, device.hardware())
+    device.store.put_artifact(reference.payload)
+    score = reference.rung.validation_score
+    return Ladder(
+        device_id=device.device_id,
+        round=instruction.plan.round,
+        base_version=instruction.base.base_version,
+        base_hash=instruction.base.base_hash,
+        personal_method=SHARED,
+        base_validation_score=score,
+        personal_validation_score=score,
+        reference=reference.rung,
+        rungs=(),
+    )
+
+
+def _parent(device: Device) -> str | None:
+    kept = device.store.get(VARIANT)
+    try:
+        return from_bytes(Variant, kept, sender="own store").artifact_sha256 if kept is not None else None
+    except DecodeError:
+        return None
+
+
+def _scores(device: Device, instruction: Instruction, personal: Rung, variant: bytes) -> Scores:
+    task, test = TASKS[device.data.kind], device.data.test
+    base = to_onnx(as_net(received_base(instruction), instruction.plan))
+    reference = to_onnx(unpack(device.store.get_artifact(personal.payload_sha256)))
+    return Scores(
+        metric=task.metric,
+        better=task.better,
+        rows=len(test),
+        base=_score(task, base, test),
+        personal=_score(task, reference, test),
+        variant=_score(task, variant, test),
+    )
+
+
+def _score(task: Task, model: bytes, test: Samples) -> float:
+    if len(test) == 0:
+        return 0.0
+    return task.score(predict(open_session(model), test.x), test.y)

@@ -1,0 +1,84 @@
+"""A device's part in a round."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_devices import SPEC, device, instruction, plan
+
+from fedtailor.client.learn import PENDING, learn, received_base
+from fedtailor.protos.errors import DataError, DecodeError, PlanError
+from fedtailor.protos.messages import TrainReply
+from fedtailor.protos.plan import CodecSpec
+from fedtailor.protos.schema import schema_of
+from fedtailor.strategies.codec.envelope import Address, decode_update
+from fedtailor.strategies.codec.feedback import pending_from_bytes
+
+SCHEMA = schema_of(received_base(instruction(plan())))
+
+
+def decoded(reply: TrainReply) -> list:
+    update = reply.update
+    expected = Address(
+        device_id="till-1",
+        round=update.round,
+        base_version=update.base_version,
+        codec=CodecSpec(name="int4", version=1),
+    )
+    return decode_update(update, SCHEMA, expected=expected)
+
+
+def test_the_update_is_the_delta_and_what_is_left_over_is_kept(tmp_path):
+    mine = device(tmp_path)
+    reply = learn(mine, instruction(plan()))
+    pending = pending_from_bytes(mine.store.get(PENDING) or b"")
+    for sent, total, rest in zip(decoded(reply), pending.if_lost, pending.if_merged, strict=True):
+        np.testing.assert_allclose(sent + rest, total, atol=1e-6)
+    assert reply.update.num_examples == 96
+    assert reply.validation_rows == 48
+    assert 0 <= reply.base_validation_score <= 1
+
+
+def test_the_same_instruction_twice_gives_the_same_update_and_residual(tmp_path):
+    mine, asked = device(tmp_path), instruction(plan())
+    first, kept = learn(mine, asked).update, mine.store.get(PENDING)
+    again = learn(mine, asked).update
+    assert first == again
+    assert kept == mine.store.get(PENDING)
+
+
+@pytest.mark.parametrize(("acknowledged", "carries"), [(1, "if_merged"), (0, "if_lost")])
+def test_a_later_round_carries_what_the_server_does_not_have(acknowledged, carries, tmp_path):
+    mine = device(tmp_path)
+    learn(mine, instruction(plan()))
+    first = pending_from_bytes(mine.store.get(PENDING) or b"")
+    learn(mine, instruction(plan(round_=2), acknowledged_round=acknowledged))
+    second = pending_from_bytes(mine.store.get(PENDING) or b"")
+    for got, want in zip(second.carried, getattr(first, carries), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_a_damaged_residual_costs_the_residual_not_the_round(tmp_path):
+    mine = device(tmp_path)
+    fresh = learn(device(tmp_path / "other"), instruction(plan())).update
+    mine.store.put(PENDING, b"no residual")
+    assert learn(mine, instruction(plan())).update == fresh
+
+
+def test_a_device_without_rows_says_so(tmp_path):
+    with pytest.raises(DataError, match="device till-1: no rows to train on"):
+        learn(device(tmp_path, train=0), instruction(plan()))
+
+
+def test_a_base_of_another_model_is_refused(tmp_path):
+    wider = replace(plan(), model=replace(SPEC, outputs=4))
+    with pytest.raises(DecodeError, match="server, base 0: schema"):
+        learn(device(tmp_path), instruction(wider))
+
+
+@pytest.mark.filterwarnings("ignore:overflow|invalid value:RuntimeWarning")
+def test_training_that_diverges_sends_nothing_and_keeps_nothing(tmp_path):
+    mine = device(tmp_path)
+    with pytest.raises(PlanError, match=r"device till-1, round 1: layer .* lower the learning rate"):
+        learn(mine, instruction(plan(learning_rate=1e20)))
+    assert mine.store.get(PENDING) is None

@@ -1,0 +1,71 @@
+"""The personal model, and the guard that keeps the base where fine-tuning does not help."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_devices import SPEC, device, instruction, plan, rows
+
+from fedtailor.client.learn import received_base
+from fedtailor.client.personalise import personalise
+from fedtailor.client.train import loss_of_state, score_state, train
+from fedtailor.protos.errors import PlanError
+from fedtailor.protos.plan import TrainPlan
+from fedtailor.protos.schema import State, state_hash
+
+
+def trained_base() -> State:
+    start = received_base(instruction(plan()))
+    return train(start, rows(400, 9), SPEC, TrainPlan(epochs=8, batch_size=16, learning_rate=0.1), seed=1).state
+
+
+@pytest.mark.parametrize("method", ["finetune", "ditto", "head"])
+def test_a_device_whose_labels_differ_gets_a_better_model(method, tmp_path):
+    base, mine = trained_base(), device(tmp_path, shift=1)
+    personal = personalise(base, mine.data, plan(method=method))
+    assert personal.method == method
+    assert personal.validation_score > personal.base_validation_score + 0.2
+    assert score_state(personal.state, SPEC, mine.data.test) > score_state(base, SPEC, mine.data.test) + 0.2
+
+
+def test_a_personal_head_leaves_the_body_alone(tmp_path):
+    base = trained_base()
+    personal = personalise(base, device(tmp_path, shift=1).data, plan(method="head"))
+    changed = {name for name, value in personal.state.items() if not np.array_equal(value, base[name])}
+    assert changed == {"head.weight", "head.bias"}
+
+
+def test_ditto_stays_nearer_to_the_base_than_fine_tuning(tmp_path):
+    base, data = trained_base(), device(tmp_path, shift=1).data
+
+    def distance(method: str) -> float:
+        state = personalise(base, data, plan(method=method)).state
+        return sum(float(((state[name] - base[name]) ** 2).sum()) for name in base)
+
+    assert distance("ditto") < distance("finetune")
+
+
+def test_a_model_that_training_rows_lead_astray_is_not_used(tmp_path):
+    base, mine = trained_base(), device(tmp_path)
+    misled = replace(mine.data, train=rows(96, 1, shift=1))
+    personal = personalise(base, misled, plan())
+    assert personal.method == "shared"
+    assert state_hash(personal.state) == state_hash(base)
+
+
+@pytest.mark.parametrize("rates", [0.001, 0.05, 0.5])
+def test_the_validation_loss_never_grows(rates, tmp_path):
+    base, data = trained_base(), device(tmp_path).data
+    personal = personalise(base, data, plan(learning_rate=rates))
+    assert loss_of_state(personal.state, SPEC, data.validation) <= loss_of_state(base, SPEC, data.validation)
+
+
+@pytest.mark.parametrize("missing", ["train", "validation"])
+def test_without_rows_to_train_on_or_judge_by_the_base_is_shared(missing, tmp_path):
+    base, mine = trained_base(), device(tmp_path, shift=1, **{missing: 0})
+    assert personalise(base, mine.data, plan()).method == "shared"
+
+
+def test_an_unknown_method_names_the_known_ones(tmp_path):
+    with pytest.raises(PlanError, match=r"'magic' is not known here; known: shared, finetune, ditto, head"):
+        personalise(trained_base(), device(tmp_path).data, plan(method="magic"))

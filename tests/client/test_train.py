@@ -1,0 +1,45 @@
+"""Training on a device."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_devices import SPEC, rows
+
+from fedtailor.client.train import loss_of_state, score_state, train
+from fedtailor.protos.plan import TrainPlan
+from fedtailor.protos.samples import Samples
+from fedtailor.protos.schema import state_hash
+from fedtailor.strategies.models.model import initial_state
+
+PLAN = TrainPlan(epochs=6, batch_size=16, learning_rate=0.1)
+START = initial_state(SPEC, seed=0)
+
+
+def test_it_learns_and_leaves_the_start_alone():
+    before = state_hash(START)
+    trained = train(START, rows(200, 1), SPEC, PLAN, seed=3)
+    assert score_state(trained.state, SPEC, rows(200, 2)) > 0.85 > score_state(START, SPEC, rows(200, 2))
+    assert state_hash(START) == before
+    assert trained.cpu_s > 0
+
+
+def test_equal_seeds_give_equal_bits_and_other_seeds_do_not():
+    states = [train(START, rows(50, 1), SPEC, PLAN, seed=seed).state for seed in (3, 3, 4)]
+    assert state_hash(states[0]) == state_hash(states[1]) != state_hash(states[2])
+
+
+def test_no_epochs_change_nothing():
+    assert state_hash(train(START, rows(50, 1), SPEC, replace(PLAN, epochs=0), seed=3).state) == state_hash(START)
+
+
+def test_clipping_bounds_each_step():
+    plan = replace(PLAN, epochs=1, batch_size=200, momentum=0.0, clip_norm=0.01)
+    moved = train(START, rows(200, 1), SPEC, plan, seed=3).state
+    norm = np.sqrt(sum(float(((moved[name] - START[name]) ** 2).sum()) for name in START))
+    assert norm == pytest.approx(0.1 * 0.01, rel=1e-2)
+
+
+def test_without_rows_scores_and_losses_are_zero():
+    empty = Samples(np.zeros((0, 6), np.float32), np.zeros(0, np.int64))
+    assert score_state(START, SPEC, empty) == loss_of_state(START, SPEC, empty) == 0.0
