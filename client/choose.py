@@ -15,10 +15,9 @@ def choose(ladder: Ladder, withdrawn: tuple[str, ...]) -> tuple[Rung, str]:
         objections = "; ".join(f"{rung.recipe} {_objection(rung, withdrawn)}" for rung in ladder.rungs)
         return ladder.reference, f"the fp32 reference: {objections or 'no recipe gave a variant'}"
     best = min(candidates, key=lambda rung: (bool(rung.unmet), rung.efficiency.payload_bytes))
-    others = len(candidates) - 1
     if best.unmet:
-        return best, f"the smallest of {others + 1}, none of which meets the budget: {', '.join(best.unmet)}"
-    return best, f"the smallest of {others + 1} that may be deployed and meet the budget"
+        return best, f"the smallest of {len(candidates)}, none of which meets the budget: {', '.join(best.unmet)}"
+    return best, f"the smallest of {sum(not rung.unmet for rung in candidates)} that may run and meet the budget"
 
 
 def _objection(rung: Rung, withdrawn: tuple[str, ...]) -> str:

@@ -237,7 +237,7 @@ def _tried(bench: _Bench, recipe: str, artefact: _Artefact, verdict: Verdict, ra
 
 def _note(verdict: Verdict, ratio: float) -> str:
     if verdict.verdict == REJECTED:
-        return f"rejected: loses {verdict.drop:.2%} of {verdict.rows} rows, the margin is {verdict.margin:.2%}"
+        return f"rejected: a drop of {verdict.drop:.2%} on {verdict.rows} rows, the margin is {verdict.margin:.2%}"
     return f"slower than the fp32 reference: {ratio:.2f} of its speed" if ratio < 1 else ""
 
 

@@ -109,11 +109,15 @@ def _read(message: Message, name: str, hint: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if origin is tuple:
         item = typing.get_args(hint)[0]
-        return tuple(from_message(item, part, sender=where) for part in value) if is_dataclass(item) else tuple(value)
+        return tuple(_read_noun(item, part, where) for part in value) if is_dataclass(item) else tuple(value)
     if origin is dict:
         return dict(value)
     if is_dataclass(hint):
         if not message.HasField(name):
             raise DecodeError(f"{where}.{name} is missing; the sender may run another version of fedtailor")
-        return from_message(typing.cast(type[Any], hint), value, sender=where)
+        return _read_noun(hint, value, where)
     return value
+
+
+def _read_noun(cls: Any, message: Message, where: str) -> Any:
+    return from_message(cls, message, sender=where)

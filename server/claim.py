@@ -16,13 +16,22 @@ OUTCOME_WORDS = {
 
 
 def claim(summary: Summary, of: Figures) -> str:
-    """How many devices run a variant, what score they keep, how much smaller and faster, by which verdicts."""
-    tailored = len(of.devices) - of.outcomes[NO_VARIANT]
+    """How many devices run a variant, what score they keep, how much smaller and faster, by which verdicts.
+
+    A device that keeps its fp32 model is not counted as tailored, but stays in every mean and median.
+    """
+    total = len(of.devices)
+    running = total - of.outcomes[NO_VARIANT]
+    tailored = running - of.outcomes[FALLBACK]
+    if not running:
+        return f"None of {counted(total, 'device')} runs a variant."
     if not tailored:
-        return f"None of {counted(len(of.devices), 'device')} runs a variant."
+        return f"None of {counted(total, 'device')} runs a tailored variant: {_scores(summary, of)}{_verdicts(of)}."
     who = counted(tailored, "device runs its own variant", "devices run their own variants")
-    if tailored < len(of.devices):
-        who = f"{tailored:,} of {len(of.devices):,} devices run their own variants"
+    if tailored < total:
+        who = (
+            f"{tailored:,} of {total:,} devices {'runs its own variant' if tailored == 1 else 'run their own variants'}"
+        )
     return f"{who} of one shared model: {_scores(summary, of)}{_savings(of)}; {_verdicts(of)}."
 
 

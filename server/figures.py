@@ -127,6 +127,8 @@ def _outcome(row: DeviceRow) -> str:
 
 
 def _payload_ratio(row: DeviceRow) -> float | None:
+    if row.variant is not None and row.variant.rung.recipe == FALLBACK:
+        return 1.0  # it is the reference, whether or not a ladder was made
     if row.variant is None or row.ladder is None:
         return None
     deployed = row.variant.rung.efficiency.payload_bytes

@@ -10,8 +10,8 @@ from fedtailor.server.settings import read_settings
 
 AUTO = "auto"
 
-TRAIN = TrainPlan(epochs=1, batch_size=32, learning_rate=0.05, momentum=0.9)
-PERSONAL = PersonalPlan(method=AUTO, epochs=15, batch_size=32, learning_rate=0.01)
+TRAIN = TrainPlan(epochs=1, batch_size=16, learning_rate=0.05, momentum=0.9)
+PERSONAL = PersonalPlan(method=AUTO, epochs=30, batch_size=16, learning_rate=0.02)
 GATE = GatePlan()
 LADDER = (
     Recipe(name="int8", keep_fraction=1.0, precision="int8"),
@@ -28,7 +28,8 @@ class Job:
     A round asks `fraction` of the devices present and is committed if at least `minimum_fraction` of those asked
     answered within `deadline_s`. The run starts once `minimum_devices` have joined, and waits `join_s` for them.
     `personal.method` may be `auto`: chosen per device from its data profile. `kappa` shrinks coordinates that few
-    devices cover and `update_norm` clips each update; 0 switches either off.
+    devices cover and `update_norm` clips each update; 0 switches either off. Over the last `cooldown` of the rounds the
+    learning rate of training falls to a twentieth.
     """
 
     name: str = "fedtailor"
@@ -47,7 +48,9 @@ class Job:
     personal: PersonalPlan = PERSONAL
     recipes: tuple[Recipe, ...] = LADDER
     gate: GatePlan = GATE
+    cooldown: float = 0.25
     server_learning_rate: float = 1.0
+    server_momentum: float = 0.7
     kappa: float = 0.0
     update_norm: float = 0.0
 

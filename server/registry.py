@@ -88,15 +88,16 @@ class Registry:
             session.add_all([*updates, *rows])
             add_problems(session, problems, stage="train", round_=outcome.round)
 
-    def last_committed(self) -> tuple[int, Snapshot] | None:
-        """The last round that was committed, and its base; None before the first.
+    def last_committed(self, *, before: int | None = None) -> tuple[int, Snapshot] | None:
+        """The last round that was committed (`before` another), and its base; None if there is none.
 
         Raises:
             RegistryError: its artefact is missing or damaged.
         """
         with self.transaction() as session:
             query = select(RoundEntry).where(RoundEntry.base_sha256.is_not(None)).order_by(RoundEntry.round.desc())
-            entry = session.scalars(query.limit(1)).first()
+            earlier = query if before is None else query.where(RoundEntry.round < before)
+            entry = session.scalars(earlier.limit(1)).first()
         if entry is None or entry.base_sha256 is None:
             return None
         data = self.artifacts.get(entry.base_sha256)

@@ -79,8 +79,8 @@ Receive = Callable[[str, RecordDict], None]
 def exchange(grid: Grid, asks: Iterable[Ask], call: Call, receive: Receive, *, clock: Clock = CLOCK) -> Exchange:
     """Send every ask, hand each reply to `receive`, and return when all have answered or the deadline has passed.
 
-    A reply that `receive` refuses with a DecodeError or PlanError, an Error reply, a duplicate, a stranger's reply and silence
-    each become one problem line; the exchange goes on.
+    A reply that `receive` refuses with a DecodeError or PlanError, an Error reply, a duplicate, a stranger's reply and
+    silence each become one problem line; the exchange goes on.
     """
     end = clock.now() + call.deadline_s
     found = Exchange()

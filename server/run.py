@@ -157,9 +157,11 @@ def _resume(registry: Registry, model: ModelSpec) -> tuple[Base, int]:
         raise RegistryError(f"{registry.name}: holds a run without a base; start it anew in another folder")
     schema = schema_of(initial_state(model, 0))
     state = state_of(last[1], schema, sender=registry.name)
+    before = registry.last_committed(before=last[0])
+    previous = state_of(before[1], schema, sender=registry.name) if before else None
     with registry.transaction() as session:
         latest = session.scalars(select(func.max(RoundEntry.round))).one()
-    return Base(state, last[1]), (latest or 0) + 1
+    return Base(state, last[1], previous), (latest or 0) + 1
 
 
 def _acknowledged(registry: Registry) -> dict[str, int]:

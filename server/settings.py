@@ -39,6 +39,8 @@ LIMITS = {
     "job.deadline_s": POSITIVE,
     "job.seed": Limits(0, 2**31 - 1),
     "job.server_learning_rate": Limits(0, 100, above=True),
+    "job.server_momentum": Limits(0, 0.9999),
+    "job.cooldown": Limits(0, 1),
     "job.kappa": Limits(0),
     "job.update_norm": Limits(0),
     "job.codec.version": Limits(1),

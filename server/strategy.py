@@ -2,19 +2,20 @@
 """The one adapter to Flower's `Strategy`: the coordinator's pieces, driven by Flower's own loop."""
 
 from collections.abc import Iterable, Iterator
-from logging import INFO
+from logging import getLogger
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
-from flwr.supercore import log
 
 from fedtailor.protos.schema import State
 from fedtailor.server.coordinator import close_round
 from fedtailor.server.rounds import Call, Exchange, Traffic, accept, wire_bytes
 from fedtailor.server.run import Run, join
 from fedtailor.server.training import TRAIN, TrainingRound, base_of, sample
+
+log = getLogger("flwr")  # Flower's own, whose lines these stand among
 
 
 class TailorStrategy(Strategy):
@@ -42,7 +43,7 @@ class TailorStrategy(Strategy):
         self._began = run.clock.now()
         join(run, server_round)
         state = {name: arrays[name].numpy() for name in run.base.state}
-        base = run.base if _equal(state, run.base.state) else base_of(state, run.base.version)
+        base = run.base if _equal(state, run.base.state) else base_of(state, run.base.version, run.base.previous)
         chosen = sample(run.trainable(run.roster.present(grid)), run.job, server_round)
         plans = {device_id: run.plans[device_id] for device_id in chosen}
         self._under_way, self._found = TrainingRound(server_round, base, run.job, plans), Exchange()
@@ -83,8 +84,8 @@ class TailorStrategy(Strategy):
     def summary(self) -> None:
         """Log what is going to happen."""
         job = self._run.job
-        log(INFO, "\t├──> fraction %.2f, at least %.2f of it", job.fraction, job.minimum_fraction)
-        log(INFO, "\t└──> codec %s v%d, feedback %s", job.codec.name, job.codec.version, job.feedback)
+        log.info("\t├──> fraction %.2f, at least %.2f of it", job.fraction, job.minimum_fraction)
+        log.info("\t└──> codec %s v%d, feedback %s", job.codec.name, job.codec.version, job.feedback)
 
     def _messages(self, under_way: TrainingRound) -> Iterator[Message]:
         for ask in under_way.asks(self._run.roster, self._run.acknowledged):

@@ -18,7 +18,7 @@ from fedtailor.server.rounds import Ask, Exchange
 from fedtailor.server.rows import TrafficRow, UpdateRow
 from fedtailor.strategies.codec.envelope import Address, decode_update
 from fedtailor.strategies.merge import Merge
-from fedtailor.strategies.plan import for_round
+from fedtailor.strategies.plan import cooled, for_round
 from fedtailor.strategies.snapshot import snapshot_of
 
 TRAIN = "train"
@@ -26,10 +26,11 @@ TRAIN = "train"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Base:
-    """The public base, as numbers and as it is sent."""
+    """The public base, as numbers and as it is sent; `previous` is the one before it, None for the first."""
 
     state: State
     snapshot: Snapshot
+    previous: State | None = None
 
     @property
     def version(self) -> int:
@@ -37,8 +38,8 @@ class Base:
         return self.snapshot.base_version
 
 
-def base_of(state: State, version: int) -> Base:
-    return Base(state, snapshot_of(state, version))
+def base_of(state: State, version: int, previous: State | None = None) -> Base:
+    return Base(state, snapshot_of(state, version), previous)
 
 
 def sample(present: Sequence[str], job: Job, round_: int) -> list[str]:
@@ -57,8 +58,9 @@ class TrainingRound:
         self._job = job
         self._schema = schema_of(base.state)
         self._merge = Merge(self._schema, max_norm=job.update_norm)
+        share = cooled(number, job.rounds, job.cooldown)
         self._plans = {
-            device_id: for_round(plan, seed=job.seed, round_=number, base_version=base.version)
+            device_id: for_round(plan, seed=job.seed, round_=number, base_version=base.version, rate_share=share)
             for device_id, plan in plans.items()
         }
         self._replies: dict[str, TrainReply] = {}
@@ -92,8 +94,14 @@ class TrainingRound:
         """The base this round leads to; None where too few devices answered: the round is abandoned."""
         if not self._replies or len(self._replies) < self._job.minimum_fraction * len(self._plans):
             return None
-        state = self._merge.commit(self.base.state, learning_rate=self._job.server_learning_rate, kappa=self._job.kappa)
-        return base_of(state, self.number)
+        state = self._merge.commit(
+            self.base.state,
+            learning_rate=self._job.server_learning_rate,
+            kappa=self._job.kappa,
+            momentum=self._job.server_momentum,
+            previous=self.base.previous,
+        )
+        return base_of(state, self.number, self.base.state)
 
     def outcome(self, found: Exchange, *, committed: bool, seconds: float) -> RoundRow:
         """The round in figures."""

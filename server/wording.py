@@ -45,7 +45,7 @@ def milliseconds_text(value_ms: float | None) -> str:
     if value_ms is None or not math.isfinite(value_ms):
         return UNKNOWN
     if value_ms < 0.9995:
-        return f"{1000 * value_ms:.0f}{NBSP}µs" if value_ms >= 0.01 else f"{1000 * value_ms:.1f}{NBSP}µs"
+        return f"{1000 * value_ms:.0f}{NBSP}µs" if value_ms >= 0.00995 else f"{1000 * value_ms:.1f}{NBSP}µs"
     if value_ms >= 999.5:
         return seconds_text(value_ms / 1000)
     return f"{value_ms:.3g}{NBSP}ms"

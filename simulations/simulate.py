@@ -50,9 +50,7 @@ def prepare(fleet: Fleet, out: Path) -> Fleet:
     Raises as `simulate`.
     """
     if fleet.data is not None and fleet.data.resolve().parent == out.resolve():
-        raise ConfigError(
-            f"{out}: expected a folder apart from the rows, came the one {fleet.data.name} lies in"
-        )
+        raise ConfigError(f"{out}: expected a folder apart from the rows, came the one {fleet.data.name} lies in")
     _make_room(out)
     settled = resolve(fleet, out)
     write_fleet(out / CONFIG, settled)

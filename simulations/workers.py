@@ -137,8 +137,7 @@ class _Process:
         self._process.terminate()
 
     def end(self) -> int | None:
-        """Stop it, wait until it is gone, and say with what exit code."""
-        self.stop()
+        """Wait until a process that is ending is gone, and say with what exit code; one that lingers is killed."""
         self._process.join(GRACE_S)
         if self._process.is_alive():
             self._process.kill()

@@ -4,7 +4,9 @@ For coordinate j over devices i with weight a_i, mask m_ij and delta Δ_ij (DESI
 coverage follows HeteroFL, Diao et al. 2021, arXiv:2010.01264, in delta space):
 
     C_j = Σ a_i m_ij    A = Σ a_i
-    C_j = 0: base_j stays bit for bit;  else base_j += η · min(1, C_j / (κ A)) · Σ a_i m_ij Δ_ij / C_j
+    C_j = 0: base_j stays bit for bit;  else base_j += η · min(1, C_j / (κ A)) · Σ a_i m_ij Δ_ij / C_j + β · v_j
+
+v is the last change of the base: heavy-ball momentum on the server (Hsu et al. 2019, arXiv:1909.06335, FedAvgM).
 """
 
 from collections.abc import Sequence
@@ -67,30 +69,39 @@ class Merge:
         self.weight += weight
         self.folded += 1
 
-    def commit(self, base: State, *, learning_rate: float = 1.0, kappa: float = 0.0) -> State:
+    def commit(
+        self,
+        base: State,
+        *,
+        learning_rate: float = 1.0,
+        kappa: float = 0.0,
+        momentum: float = 0.0,
+        previous: State | None = None,
+    ) -> State:
         """The next base, float32; a coordinate that nobody covered keeps its bits.
 
         learning_rate: η of the server. kappa: 0 for no shrinkage, else the covered share of the total weight from
-        which a coordinate takes its full step.
+        which a coordinate takes its full step. momentum: β; previous: the base before this one, None if there is none.
         """
+        before = base if previous is None else previous
         merged: State = {}
         start = 0
         for name, values in base.items():
             stop = start + values.size
-            merged[name] = self._moved(values.reshape(-1), slice(start, stop), learning_rate, kappa).reshape(
-                values.shape
-            )
+            carried = momentum * (values.astype(np.float64) - before[name]).reshape(-1)
+            moved = self._moved(values.reshape(-1), slice(start, stop), learning_rate, kappa, carried)
+            merged[name] = moved.reshape(values.shape)
             start = stop
         return merged
 
-    def _moved(self, base: Floats, where: slice, learning_rate: float, kappa: float) -> Floats:
+    def _moved(self, base: Floats, where: slice, learning_rate: float, kappa: float, carried: Doubles) -> Floats:
         if self.weight == 0:
             return base.copy()
         missing = 0.0 if self._missing is None else self._missing[where]
         covered = np.broadcast_to(self.weight - missing, base.shape)
         full = np.maximum(covered, kappa * self.weight)  # S / C · min(1, C / (κ A)) is S / max(C, κ A)
         step = self._sums[where] / np.where(full > 0, full, 1.0) * (learning_rate / GRID)
-        return np.where(covered > 0, (base + step).astype(np.float32), base)
+        return np.where(covered > 0, (base + step + carried).astype(np.float32), base)
 
     def _add(self, flat: Floats, start: int, factor: float) -> None:
         for low in range(0, flat.size, CHUNK):

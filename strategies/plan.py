@@ -116,10 +116,22 @@ def label_skew(counts: Sequence[int], fleet: Sequence[int]) -> float:
     return float(np.abs(mine / mine.sum() - all_ / all_.sum()).sum() / 2)
 
 
-def for_round(plan: Plan, *, seed: int, round_: int, base_version: int) -> Plan:
+def for_round(plan: Plan, *, seed: int, round_: int, base_version: int, rate_share: float = 1.0) -> Plan:
     """The plan of one round; its seed depends on the job's seed, the device and the round, on nothing else."""
     digest = hashlib.sha256(f"{seed}/{plan.device_id}/{round_}".encode()).digest()
-    return replace(plan, seed=int.from_bytes(digest[:4], "little") >> 1, round=round_, base_version=base_version)
+    return replace(
+        plan,
+        seed=int.from_bytes(digest[:4], "little") >> 1,
+        round=round_,
+        base_version=base_version,
+        train=replace(plan.train, learning_rate=plan.train.learning_rate * rate_share),
+    )
+
+
+def cooled(round_: int, rounds: int, cooldown: float) -> float:
+    """The share of the learning rate in round 1 to `rounds`: 1, then over the last `cooldown` of them down to 1/20."""
+    left = 1 - (round_ - 1) / rounds
+    return min(1.0, 0.05 + left / cooldown) if cooldown > 0 else 1.0
 
 
 def _form(profile: DataProfile) -> tuple[str, tuple[int, ...], int]:

@@ -29,8 +29,15 @@ def test_one_device_is_told_in_the_singular():
 
 def test_devices_without_a_variant_are_not_counted_as_tailored():
     run = replace(watch_summary(), devices=(*watch_summary(devices=2).devices, fallback_row(), bare_row()))
-    assert claimed(run).startswith("3 of 4 devices run their own variants")
+    assert claimed(run).startswith("2 of 4 devices run their own variants")
     assert "1 kept in fp32, 1 without a variant" in claimed(run)
+
+
+def test_a_fleet_that_kept_fp32_claims_no_savings():
+    text = claimed(replace(watch_summary(), devices=(fallback_row(),)))
+    assert text.startswith("None of 1 device runs a tailored variant")
+    assert text.endswith("1 kept in fp32, none rejected.")
+    assert "smaller" not in text
 
 
 def test_slower_is_not_called_faster():

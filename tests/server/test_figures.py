@@ -58,6 +58,10 @@ def test_a_kept_fp32_model_counts_as_no_smaller_and_no_faster():
     assert of.latency_ratio_median == 1
 
 
+def test_a_kept_fp32_model_without_a_ladder_still_counts_as_no_smaller():
+    assert figures(with_devices(replace(fallback_row(), ladder=None))).payload_ratio_median == 1
+
+
 def test_a_device_without_test_rows_stays_out_of_the_means():
     first, second = watch_summary(devices=2).devices
     unseen = replace(second, scores=replace(second.scores, rows=0, base=math.nan, personal=math.nan, variant=math.nan))

@@ -5,7 +5,7 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.supercore.task_identity import TaskIdentity
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.strategies import floats, integers, text
 
 from fedtailor.protos.budget import Budget
@@ -89,6 +89,7 @@ def test_fate_is_the_same_whenever_it_is_asked(device, round_, seed):
     assert fate(conditions, device, round_) == fate(conditions, device, round_)
 
 
+@settings(deadline=None, max_examples=20)
 @given(dropout=floats(0.05, 0.95), slow=floats(0.05, 0.95))
 def test_fractions_are_met_over_many_rounds_and_devices(dropout, slow):
     conditions = replace(STEADY, dropout=dropout, slow_fraction=slow, slow_factor=4)

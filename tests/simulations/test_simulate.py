@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import psutil
 import pytest
 from small_fleet import small_fleet, write_rows
 
@@ -49,6 +50,18 @@ def test_progress_is_told_while_it_runs(run):
 def test_every_device_gets_a_variant_of_its_own(run):
     _, summary, _ = run
     assert all(device.variant is not None and device.scores is not None for device in summary.devices)
+
+
+def test_an_interrupted_run_ends_its_workers_and_keeps_its_committed_rounds(tmp_path):
+    def interrupt(stage, done, total, note):
+        if (stage, done) == ("train", 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(small_fleet(tmp_path), tmp_path / "run", interrupt)
+    assert not [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+    with open_registry(tmp_path / "run", create=False) as registry:
+        assert [row.committed for row in summarise(registry).rounds] == [True, True]
 
 
 def test_a_folder_with_something_else_in_it_is_refused_and_left_alone(tmp_path):

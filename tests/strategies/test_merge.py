@@ -148,3 +148,22 @@ def test_memory_is_one_accumulator_whatever_the_cohort():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1.2 * size * 8
+
+
+def test_momentum_carries_the_last_change_on_but_moves_no_absent_coordinate():
+    schema = Schema(("w",), ((3,),))
+    merge = Merge(schema)
+    delta, mask = np.array([1.0, 1.0, 1.0], np.float32), np.array([True, True, False])
+    merge.fold([delta], 1.0, sender="a", masks=[mask])
+    base = {"w": np.array([2.0, 2.0, 2.0], np.float32)}
+    previous = {"w": np.array([1.0, 2.0, 1.0], np.float32)}
+    merged = merge.commit(base, momentum=0.5, previous=previous)
+    np.testing.assert_array_equal(merged["w"], np.array([3.5, 3.0, 2.0], np.float32))
+
+
+def test_without_an_earlier_base_momentum_changes_nothing():
+    schema = Schema(("w",), ((2,),))
+    merge = Merge(schema)
+    merge.fold([np.ones(2, np.float32)], 1.0, sender="a")
+    base = {"w": np.zeros(2, np.float32)}
+    np.testing.assert_array_equal(merge.commit(base, momentum=0.9)["w"], merge.commit(base)["w"])

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from fedtailor.strategies.plan import (
     choose_model_spec,
     choose_personal,
     choose_plan,
+    cooled,
     fleet_counts,
     for_round,
     label_skew,
@@ -198,3 +200,16 @@ def test_the_seed_of_a_round_depends_on_job_device_and_round():
     again = for_round(plan, seed=0, round_=3, base_version=2)
     assert again == for_round(plan, seed=0, round_=3, base_version=2)
     assert (again.round, again.base_version) == (3, 2)
+
+
+def test_the_rate_holds_then_falls_over_the_cooldown():
+    shares = [cooled(round_, 40, 0.25) for round_ in range(1, 41)]
+    assert shares[:30] == [1.0] * 30
+    assert all(later < earlier for earlier, later in pairwise(shares[31:]))
+    assert shares[-1] == pytest.approx(0.15)
+    assert [cooled(round_, 3, 0.0) for round_ in (1, 2, 3)] == [1.0] * 3
+
+
+def test_the_plan_of_a_round_trains_at_its_share_of_the_rate():
+    plan = template(choose_model_spec([profile()]))
+    assert for_round(plan, seed=1, round_=2, base_version=1, rate_share=0.5).train.learning_rate == pytest.approx(0.025)
