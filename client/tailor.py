@@ -1,12 +1,13 @@
 """The ladder on the device: every recipe of the plan tried, exported, judged and measured where it would run.
 
 A recipe narrows the personal fp32 model (prune, distil), turns it into int8 or keeps fp32, and is then a file that
-ONNX Runtime has opened: the gate sees what that file answers, not what torch would.
+ONNX Runtime has opened: the gate sees what that file answers, not what torch would, and its speed is that file's
+(int8 of a thin network is often slower than its fp32).
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -35,7 +36,6 @@ from fedtailor.strategies.quantise import quantise
 from fedtailor.strategies.realise import realise
 from fedtailor.strategies.task import TASKS
 
-NEAR_TIE = 1.03  # latencies closer than this are the same: the smaller payload decides
 MEASURE_S = 0.15  # wall-clock time for one figure of one artefact
 
 Outputs = NDArray[np.float32]
@@ -116,10 +116,11 @@ def tailor(personal: Net, data: DeviceData, plan: Plan, hardware: DeviceProfile)
         PlanError: the personal model itself answers NaN or infinity.
     """
     bench = _bench(personal, data, plan, hardware)
+    narrow = cache(partial(_narrow, bench))  # recipes that differ in precision alone share it
     rungs, problems = [], []
     for recipe in plan.recipes if len(data.train) and len(data.validation) else ():
         try:
-            rungs.append(_try_recipe(bench, recipe))
+            rungs.append(_try_recipe(bench, recipe, *narrow(recipe.keep_fraction, recipe.distil_steps)))
         except Exception as error:  # whatever one recipe breaks on, the device and the other recipes go on
             problems.append(f"recipe {recipe.name!r} on device {data.device_id}: {error}")
     if not len(data.train) or not len(data.validation):
@@ -163,44 +164,30 @@ def unmet(budget: Budget, efficiency: Efficiency) -> tuple[str, ...]:
     )
 
 
-def _try_recipe(bench: _Bench, recipe: Recipe) -> Tried:
-    net, mask = _narrow(bench, recipe)
-    judged = []
-    for candidate in _candidates(bench.data, net, mask, recipe):
-        if not np.isfinite(candidate.outputs).all():
-            raise PlanError(f"the {candidate.precision} artefact answers NaN or infinity; it is left out")
-        judged.append((candidate, bench.judge(candidate), bench.latency_ratio(candidate)))
-    return _tried(bench, recipe.name, *_preferred(judged))
+def _try_recipe(bench: _Bench, recipe: Recipe, net: Net, mask: Mask) -> Tried:
+    artefact = _artefact(_in_precision(net, recipe, bench.data), mask, bench.data.validation.x, recipe.weight_bits)
+    if not np.isfinite(artefact.outputs).all():
+        raise PlanError("its artefact answers NaN or infinity; it is left out")
+    return _tried(bench, recipe.name, artefact, bench.judge(artefact), bench.latency_ratio(artefact))
 
 
-def _narrow(bench: _Bench, recipe: Recipe) -> tuple[Net, Mask]:
+def _narrow(bench: _Bench, keep_fraction: float, distil_steps: int) -> tuple[Net, Mask]:
     """The personal model with fewer channels, distilled where that does not lower the validation score."""
     data, spec = bench.data, bench.plan.model
-    pruned, mask = prune(bench.personal, data.train.x, recipe.keep_fraction)
-    if recipe.distil_steps == 0:
+    pruned, mask = prune(bench.personal, data.train.x, keep_fraction)
+    if distil_steps == 0:
         return pruned, mask
-    tuned = distil(pruned, bench.personal, data.train, spec=spec, steps=recipe.distil_steps, seed=bench.plan.seed)
+    tuned = distil(pruned, bench.personal, data.train, spec=spec, steps=distil_steps, seed=bench.plan.seed)
     worse = TASKS[data.kind].improves(_torch_score(pruned, data), over=_torch_score(tuned, data))
     return (pruned if worse else tuned), mask
 
 
-def _candidates(data: DeviceData, net: Net, mask: Mask, recipe: Recipe) -> list[_Artefact]:
-    """The artefacts of a recipe: one, or for `auto` one of each precision."""
-    makers: dict[str, Callable[[], Net | QuantisedNet]] = {
-        "int8": lambda: quantise(net, data.train.x, weight_bits=recipe.weight_bits),
-        "fp32": lambda: net,
-    }
-    if recipe.precision not in (*makers, "auto"):
-        raise PlanError(f"precision must be int8, fp32 or auto, got {recipe.precision!r}")
-    wanted = makers.values() if recipe.precision == "auto" else [makers[recipe.precision]]
-    return [_artefact(make(), mask, data.validation.x, recipe.weight_bits) for make in wanted]
-
-
-def _preferred(judged: list[tuple[_Artefact, Verdict, float]]) -> tuple[_Artefact, Verdict, float]:
-    """The fastest that the gate lets through; in a near tie the smallest."""
-    allowed = [entry for entry in judged if entry[1].verdict != REJECTED] or judged
-    fastest = max(ratio for _, _, ratio in allowed)
-    return min((entry for entry in allowed if entry[2] * NEAR_TIE >= fastest), key=lambda entry: len(entry[0].payload))
+def _in_precision(net: Net, recipe: Recipe, data: DeviceData) -> Net | QuantisedNet:
+    if recipe.precision == "fp32":
+        return net
+    if recipe.precision != "int8":
+        raise PlanError(f"precision must be int8 or fp32, got {recipe.precision!r}")
+    return quantise(net, data.train.x, weight_bits=recipe.weight_bits)
 
 
 def _artefact(net: Net | QuantisedNet, mask: Mask, x: NDArray[np.generic], weight_bits: int = 32) -> _Artefact:

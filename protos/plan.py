@@ -36,12 +36,12 @@ class PersonalPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One rung of the ladder. `precision` is `int8`, `fp32` or `auto`: whichever measures faster."""
+    """One rung of the ladder. `precision` is how it computes, `int8` or `fp32`; `weight_bits` how int8 is stored."""
 
     name: str
     keep_fraction: float
     weight_bits: int = 8
-    precision: str = "auto"
+    precision: str = "int8"
     distil_steps: int = 0
 
 

@@ -15,9 +15,11 @@ PERSONAL = PersonalPlan(method=AUTO, epochs=30, batch_size=16, learning_rate=0.0
 GATE = GatePlan()
 LADDER = (
     Recipe(name="int8", keep_fraction=1.0, precision="int8"),
-    Recipe(name="keep75", keep_fraction=0.75, distil_steps=200),
-    Recipe(name="keep50", keep_fraction=0.50, distil_steps=200),
-    Recipe(name="keep25", keep_fraction=0.25, distil_steps=200),
+    *(
+        Recipe(name=f"keep{percent}-{precision}", keep_fraction=percent / 100, precision=precision, distil_steps=200)
+        for percent in (75, 50, 25)
+        for precision in ("fp32", "int8")
+    ),
 )
 
 

@@ -62,7 +62,7 @@ LIMITS = {
 }
 CHOICES = {
     "job.personal.method": ("auto", "shared", "finetune", "ditto", "head"),
-    "job.recipes.precision": ("auto", "int8", "fp32"),
+    "job.recipes.precision": ("int8", "fp32"),
 }
 
 

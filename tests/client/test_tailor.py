@@ -20,10 +20,11 @@ from fedtailor.protos.variant import FALLBACK
 from fedtailor.protos.verdict import PROVEN, REJECTED
 from fedtailor.strategies.gate import judge
 from fedtailor.strategies.payload import unpack
+from fedtailor.strategies.prune import prune
 
 INT8 = Recipe(name="int8", keep_fraction=1.0, precision="int8")
 HALF = Recipe(name="half", keep_fraction=0.5, precision="fp32", distil_steps=3)
-AUTO = Recipe(name="auto", keep_fraction=0.5)
+THIN = Recipe(name="thin", keep_fraction=0.5)
 
 HARDWARE = DeviceProfile(
     device_id="d",
@@ -78,10 +79,10 @@ def plan_of(name, *recipes, budget=None, margin=0.01):
 @pytest.mark.parametrize("name", SPECS)
 def test_every_built_in_model_gets_its_ladder(name):
     net, data = device(name)
-    tailored = tailor(net, data, plan_of(name, INT8, HALF, AUTO), HARDWARE)
+    tailored = tailor(net, data, plan_of(name, INT8, HALF, THIN), HARDWARE)
     assert tailored.problems == ()
-    assert [tried.rung.recipe for tried in tailored.rungs] == ["int8", "half", "auto"]
-    assert [tried.rung.precision for tried in tailored.rungs[:2]] == ["int8", "fp32"]
+    assert [tried.rung.recipe for tried in tailored.rungs] == ["int8", "half", "thin"]
+    assert [tried.rung.precision for tried in tailored.rungs] == ["int8", "fp32", "int8"]
     for tried in tailored.rungs:
         assert len(tried.payload) < len(tailored.reference.payload)
         assert tried.rung.efficiency.payload_bytes == len(tried.payload)
@@ -116,13 +117,12 @@ def test_the_test_split_is_never_read():
     assert first == second
 
 
-@pytest.mark.parametrize(("ratios", "chosen"), [((2.0, 1.0), "int8"), ((1.0, 2.0), "fp32"), ((2.0, 2.05), "int8")])
-def test_auto_keeps_the_faster_and_in_a_near_tie_the_smaller(monkeypatch, ratios, chosen):
-    left = list(ratios)
-    monkeypatch.setattr(tailoring, "latency_ratio", lambda *_, **__: left.pop(0))
-    net, data = device("conv1d")
-    rung = tailor(net, data, plan_of("conv1d", AUTO, margin=1.0), HARDWARE).rungs[0].rung
-    assert (rung.precision, rung.note) == (chosen, "")
+def test_recipes_of_one_width_are_narrowed_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(tailoring, "prune", lambda net, x, keep: asked.append(keep) or prune(net, x, keep))
+    net, data = device("mlp")
+    tailor(net, data, plan_of("mlp", INT8, THIN, replace(THIN, name="thin fp32", precision="fp32")), HARDWARE)
+    assert asked == [1.0, 0.5]
 
 
 def test_a_variant_slower_than_the_reference_says_so(monkeypatch):
@@ -161,7 +161,7 @@ def test_a_recipe_that_cannot_be_carried_out_is_a_line_and_no_rung():
     wide = Recipe(name="wide", keep_fraction=1.5)
     tailored = tailor(net, data, plan_of("mlp", odd, INT8, wide), HARDWARE)
     assert [tried.rung.recipe for tried in tailored.rungs] == ["int8"]
-    assert tailored.problems[0] == "recipe 'odd' on device d: precision must be int8, fp32 or auto, got 'fp4'"
+    assert tailored.problems[0] == "recipe 'odd' on device d: precision must be int8 or fp32, got 'fp4'"
     assert "'wide'" in tailored.problems[1]
     assert "got 1.5" in tailored.problems[1]
 
