@@ -7,6 +7,8 @@ from typing import Annotated
 import click
 import typer
 
+from fedtailor.cli.bench import bench
+from fedtailor.cli.prepare import prepare
 from fedtailor.cli.profile import profile
 from fedtailor.cli.report import report
 from fedtailor.cli.simulate import simulate
@@ -24,7 +26,9 @@ app = typer.Typer(
 )
 app.command()(simulate)
 app.command()(report)
+app.command()(prepare)
 app.command()(profile)
+app.add_typer(bench, name="bench")
 
 
 def _print_version(asked: bool) -> None:

@@ -35,11 +35,11 @@ def print_rich(shown: RenderableType) -> None:
 def print_summary(summary: Summary, *, as_json: bool) -> None:
     """One run as JSON, or as a table as wide as the terminal."""
     if as_json:
-        from fedtailor.server.summary_json import summary_dict
+        from fedtailor.server.report.summary_json import summary_dict
 
         print_json(summary_dict(summary))
     else:
-        from fedtailor.server.tables import to_table
+        from fedtailor.server.report.tables import to_table
 
         console = stdout()
         console.print(to_table(summary, console.width))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedtailor.server.wording import bytes_text, number_text
+from fedtailor.server.report.wording import bytes_text, number_text
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -35,29 +35,38 @@ def client_app(open_device: Callable[[Context], Device], mods: Sequence[Mod] = (
     def train(message: Message, context: Context) -> Message:
         from fedtailor.client.learn import learn
 
-        return _reply(message, "train", learn(open_device(context), _instruction(message)))
+        device = open_device(context)
+        return _reply(message, "train", learn(device, _instruction(message, device)))
 
     @app.train("tailor")
     def tailor(message: Message, context: Context) -> Message:
         from fedtailor.client.offer import offer_variants
 
-        return _reply(message, "tailor", offer_variants(open_device(context), _instruction(message)))
+        device = open_device(context)
+        return _reply(message, "tailor", offer_variants(device, _instruction(message, device)))
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
         from fedtailor.client.deploy import deploy
 
-        return _reply(message, "evaluate", deploy(open_device(context), _instruction(message)))
+        device = open_device(context)
+        return _reply(message, "evaluate", deploy(device, _instruction(message, device)))
 
     return app
 
 
-def _instruction(message: Message) -> Instruction:
+def _instruction(message: Message, device: Device) -> Instruction:
     record = message.content.config_records.get(RECORD)
     data = record.get("instruction") if record is not None else None
     if not isinstance(data, bytes):
         raise DecodeError(f"server: the message has no bytes under {RECORD}.instruction; update the older side")
-    return from_bytes(Instruction, data, sender="server")
+    instruction = from_bytes(Instruction, data, sender="server")
+    if instruction.plan.device_id != device.device_id:
+        raise DecodeError(
+            f"server: the plan is for device {instruction.plan.device_id!r}, this is {device.device_id!r}; "
+            "give every device an id of its own"
+        )
+    return instruction
 
 
 def _reply(message: Message, name: str, noun: Any) -> Message:

@@ -12,11 +12,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from fedtailor.client.export import serialised
 from fedtailor.client.runtime import open_session
 from fedtailor.protos.device_profile import Benchmark
 
-_OPSET = 17
-_IR_VERSION = 8
 _BUDGET_S = 0.06  # of wall time for each of the nine figures; a slow device overruns it by its three runs
 _RUNS = (3, 200)
 _CHANNELS, _SIDE = 64, 32  # of the convolutions' images
@@ -105,5 +104,4 @@ def _model(node: onnx.NodeProto, kind: int, shape: Sequence[int], constants: dic
         [helper.make_tensor_value_info("y", kind, shape)],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    opsets = [helper.make_opsetid("", _OPSET)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION).SerializeToString()
+    return serialised(graph)

@@ -1,14 +1,22 @@
-"""What the operating system lets this process use: Linux control groups, version 1 and 2.
+"""What the operating system lets this process use: processor affinity, and Linux control groups, version 1 and 2.
 
 Source: Linux kernel documentation, admin-guide/cgroup-v2.rst (cpu.max, memory.max) and scheduler/sched-bwc.rst
 (cpu.cfs_quota_us, cpu.cfs_period_us). A limit of any ancestor binds, so all of them are read.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 _MOUNT = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def usable_cores() -> int:
+    """Processors this process may run on, and no more than its quota of time is worth; at least 1."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_limit()
+    return affinity if quota is None else max(1, min(affinity, int(quota)))
 
 
 def cpu_limit(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> float | None:

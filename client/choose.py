@@ -3,27 +3,34 @@
 from fedtailor.protos.variant import Ladder, Rung
 from fedtailor.protos.verdict import REJECTED
 
+DAMAGED = "is damaged on this device"
 
-def choose(ladder: Ladder, withdrawn: tuple[str, ...]) -> tuple[Rung, str]:
-    """The rung to deploy, and the reason in words.
 
-    Candidates are not rejected by the gate, not withdrawn by the fleet, and not slower than the fp32 reference. Those
-    that meet the budget come first, then the smallest payload. Without a candidate it is the reference itself.
+def choose(ladder: Ladder, withdrawn: tuple[str, ...], damaged: tuple[str, ...] = ()) -> tuple[Rung, str]:
+    """The rung to deploy, and the reason in words, which names the recipes left out only for being `damaged`.
+
+    Candidates are not rejected by the gate, not withdrawn by the fleet, not slower than the fp32 reference, and whole.
+    Those that meet the budget come first, then the smallest payload. Without a candidate it is the reference itself.
     """
-    candidates = [rung for rung in ladder.rungs if not _objection(rung, withdrawn)]
+    objections = [_objection(rung, withdrawn, damaged) for rung in ladder.rungs]
+    named = [f"{rung.recipe} {why}" for rung, why in zip(ladder.rungs, objections, strict=True)]
+    candidates = [rung for rung, why in zip(ladder.rungs, objections, strict=True) if not why]
     if not candidates:
-        objections = "; ".join(f"{rung.recipe} {_objection(rung, withdrawn)}" for rung in ladder.rungs)
-        return ladder.reference, f"the fp32 reference: {objections or 'no recipe gave a variant'}"
+        return ladder.reference, f"the fp32 reference: {'; '.join(named) or 'no recipe gave a variant'}"
     best = min(candidates, key=lambda rung: (bool(rung.unmet), rung.efficiency.payload_bytes))
     if best.unmet:
-        return best, f"the smallest of {len(candidates)}, none of which meets the budget: {', '.join(best.unmet)}"
-    return best, f"the smallest of {sum(not rung.unmet for rung in candidates)} that may run and meet the budget"
+        reason = f"the smallest of {len(candidates)}, none of which meets the budget: {', '.join(best.unmet)}"
+    else:
+        reason = f"the smallest of {sum(not rung.unmet for rung in candidates)} that may run and meet the budget"
+    return best, "; ".join([reason, *(line for line in named if line.endswith(DAMAGED))])
 
 
-def _objection(rung: Rung, withdrawn: tuple[str, ...]) -> str:
+def _objection(rung: Rung, withdrawn: tuple[str, ...], damaged: tuple[str, ...]) -> str:
     """Why a rung may not be deployed; empty if it may."""
     if rung.verdict.verdict == REJECTED:
         return "is rejected by the gate"
     if rung.recipe in withdrawn:
         return "is withdrawn by the fleet"
-    return "is slower than fp32" if rung.latency_ratio < 1 else ""
+    if rung.latency_ratio < 1:
+        return "is slower than fp32"
+    return DAMAGED if rung.recipe in damaged else ""

@@ -1,13 +1,16 @@
 """What this device runs from now on, and how it does on rows that nothing was chosen by."""
 
+from logging import getLogger
+
 from fedtailor.client.choose import choose
 from fedtailor.client.device import Device
 from fedtailor.client.export import to_onnx
 from fedtailor.client.learn import received_base
 from fedtailor.client.offer import LADDER, as_net
+from fedtailor.client.recall import recall
 from fedtailor.client.runtime import open_session, predict
 from fedtailor.client.tailor import reference_of
-from fedtailor.protos.errors import DecodeError
+from fedtailor.protos.errors import DecodeError, StoreError
 from fedtailor.protos.messages import EvaluateReply, Instruction, Scores
 from fedtailor.protos.samples import Samples
 from fedtailor.protos.variant import Ladder, Rung, Variant
@@ -17,31 +20,36 @@ from fedtailor.strategies.task import TASKS, Task
 
 VARIANT = "variant"
 SHARED = "shared"
+log = getLogger(__name__)
 
 
 def deploy(device: Device, instruction: Instruction) -> EvaluateReply:
     """Put the best rung that may run in place, and score base, personal model and variant on the test split.
 
-    A device without a ladder from this base (it missed the tailoring, or has no rows to tailor with) runs the fp32
-    base and says why.
+    A rung whose artefact is damaged gives way to the next best. A device without a whole ladder from this base (it
+    missed the tailoring, has no rows to tailor with, or lost its personal model) runs the fp32 base. The variant's
+    reason says so.
 
     Raises:
-        StoreError: the artefact of the chosen rung is missing or damaged; what ran before stays in place.
+        StoreError: the store cannot be written; what ran before stays in place.
+        DecodeError: the base is not the one it says it is.
     """
     ladder, why_not = _ladder(device, instruction)
     if ladder is None:
         ladder = _bare_ladder(device, instruction)
-    rung, reason = choose(ladder, instruction.withdrawn)
+    damaged = tuple(rung.recipe for rung in ladder.rungs if not _whole(device, rung))
+    rung, reason = choose(ladder, instruction.withdrawn, damaged)
     payload = device.store.get_artifact(rung.payload_sha256)
     model = to_onnx(unpack(payload))
+    artifact = device.store.put_artifact(model)
     variant = Variant(
         device_id=device.device_id,
         base_version=ladder.base_version,
         base_hash=ladder.base_hash,
         personal_method=ladder.personal_method,
         rung=rung,
-        artifact_sha256=device.store.put_artifact(model),
-        parent=_parent(device),
+        artifact_sha256=artifact,
+        parent=_parent(device, artifact),
         reason=why_not or reason,
     )
     scores = _scores(device, instruction, ladder.reference, model)
@@ -50,16 +58,36 @@ def deploy(device: Device, instruction: Instruction) -> EvaluateReply:
 
 
 def _ladder(device: Device, instruction: Instruction) -> tuple[Ladder | None, str]:
-    kept = device.store.get(LADDER)
-    if kept is None:
-        return None, "the fp32 base: this device made no ladder"
+    """The ladder that this device may climb; else why it has none."""
     try:
+        kept = device.store.get(LADDER)
+        if kept is None:
+            return None, "the fp32 base: this device made no ladder"
         ladder = from_bytes(Ladder, kept, sender="own store")
-    except DecodeError as error:
+    except (StoreError, DecodeError) as error:
         return None, f"the fp32 base: the ladder kept here cannot be read ({error})"
     if ladder.base_hash != instruction.base.base_hash:
         return None, f"the fp32 base: the ladder kept here is of base {ladder.base_version}"
+    if not _whole(device, ladder.reference):
+        return None, "the fp32 base: the personal model kept here is damaged"
     return ladder, ""
+
+
+def _whole(device: Device, rung: Rung) -> bool:
+    try:
+        device.store.get_artifact(rung.payload_sha256)
+    except StoreError as error:
+        log.warning("recipe %s: %s", rung.recipe, error)
+        return False
+    return True
+
+
+def _parent(device: Device, artifact: str) -> str | None:
+    """The artefact that `artifact` replaces; asked to deploy the same once more, the one before it."""
+    before = recall(device.store, VARIANT, lambda kept: from_bytes(Variant, kept, sender="own store"))
+    if before is None:
+        return None
+    return before.parent if before.artifact_sha256 == artifact else before.artifact_sha256
 
 
 def _bare_ladder(device: Device, instruction: Instruction) -> Ladder:
@@ -79,14 +107,6 @@ def _bare_ladder(device: Device, instruction: Instruction) -> Ladder:
         reference=reference.rung,
         rungs=(),
     )
-
-
-def _parent(device: Device) -> str | None:
-    kept = device.store.get(VARIANT)
-    try:
-        return from_bytes(Variant, kept, sender="own store").artifact_sha256 if kept is not None else None
-    except DecodeError:
-        return None
 
 
 def _scores(device: Device, instruction: Instruction, personal: Rung, variant: bytes) -> Scores:

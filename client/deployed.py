@@ -4,6 +4,7 @@
 """
 
 from dataclasses import fields
+from math import isfinite
 from pathlib import Path
 
 from flwr.app import Context, UserConfig
@@ -23,11 +24,11 @@ def deployed_device(context: Context) -> Device:
     """Open the device that this node's config describes.
 
     Raises:
-        ConfigError: a key is missing or unknown, or a limit is not a number above 0.
+        ConfigError: a key is missing, empty or unknown, or a limit is not a finite number above 0.
         DataError: the file cannot be read, or has no such device.
     """
     config = context.node_config
-    missing = [key for key in REQUIRED if not isinstance(config.get(key), str)]
+    missing = [key for key in REQUIRED if not isinstance(value := config.get(key), str) or not value.strip()]
     if missing:
         raise ConfigError(f"node config: {', '.join(missing)} must be given as text; see fedtailor's README, Deploy")
     device_id = str(config["device"])
@@ -48,8 +49,8 @@ def _budget(config: UserConfig) -> Budget:
         if key not in LIMITS:
             known = ", ".join((*REQUIRED, "class", *LIMITS))
             raise ConfigError(f"node config: unknown key {key!r}; known: {known}")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"node config: {key} must be a number, got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+            raise ConfigError(f"node config: {key} must be a finite number, got {value!r}")
         limits[LIMITS[key]] = int(value) if key.endswith("bytes") else float(value)
     try:
         return Budget(**limits)  # type: ignore[arg-type]

@@ -107,8 +107,13 @@ def to_onnx(net: Net | QuantisedNet) -> bytes:
     inputs = [helper.make_tensor_value_info("x", kind, ["N", *net.input_shape])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", *shapes[-1]])]
     body = helper.make_graph(graph.nodes, "net", inputs, outputs, list(graph.constants.values()))
+    return serialised(body)
+
+
+def serialised(graph: onnx.GraphProto) -> bytes:
+    """A graph as the model file that every device of a fleet can read."""
     opset = helper.make_opsetid("", _OPSET)
-    model = helper.make_model(body, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="fedtailor")
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="fedtailor")
     return model.SerializeToString()
 
 

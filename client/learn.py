@@ -3,6 +3,7 @@
 import numpy as np
 
 from fedtailor.client.device import Device
+from fedtailor.client.recall import recall
 from fedtailor.client.train import score_state, train
 from fedtailor.protos.errors import DataError, DecodeError
 from fedtailor.protos.messages import Instruction, TrainReply
@@ -10,7 +11,6 @@ from fedtailor.protos.plan import Plan
 from fedtailor.protos.schema import Schema, State, schema_of
 from fedtailor.strategies.codec.envelope import Address, decode_update, encode_update
 from fedtailor.strategies.codec.feedback import (
-    Pending,
     await_fate,
     carry,
     pending_from_bytes,
@@ -39,7 +39,8 @@ def learn(device: Device, instruction: Instruction) -> TrainReply:
     schema = schema_of(base)
     trained = train(base, device.data.train, plan.model, plan.train, seed=plan.seed)
     delta = [trained.state[name] - base[name] for name in schema.names]
-    carried = settle(_pending(device), plan.round, instruction.acknowledged_round, schema)
+    pending = recall(device.store, PENDING, pending_from_bytes) if plan.feedback else None
+    carried = settle(pending, plan.round, instruction.acknowledged_round, schema)
     total = carry(delta, carried)
     address = Address(device_id=device.device_id, round=plan.round, base_version=plan.base_version, codec=plan.codec)
     rng = np.random.default_rng(plan.seed)
@@ -57,18 +58,17 @@ def learn(device: Device, instruction: Instruction) -> TrainReply:
 
 
 def received_base(instruction: Instruction) -> State:
-    """The base that came with an instruction, checked against the plan's model."""
+    """The base that came with an instruction.
+
+    Raises:
+        DecodeError: it is not the one the plan names, not of the plan's model, or damaged.
+    """
+    want, got = instruction.plan.base_version, instruction.base.base_version
+    if want != got:
+        raise DecodeError(f"server: the plan is for base {want}, base {got} came with it; send them together")
     return state_of(instruction.base, model_schema(instruction.plan), sender="server")
 
 
 def model_schema(plan: Plan) -> Schema:
     """The schema of the plan's model."""
     return schema_of(initial_state(plan.model, seed=0))
-
-
-def _pending(device: Device) -> Pending | None:
-    kept = device.store.get(PENDING)
-    try:
-        return pending_from_bytes(kept) if kept is not None else None
-    except DecodeError:
-        return None  # what was left over is lost, the round is not

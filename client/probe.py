@@ -1,7 +1,6 @@
 """What this device is: its hardware as the operating system grants it, and what a micro-benchmark measured on it."""
 
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ import onnxruntime as ort
 import psutil
 
 from fedtailor.client.benchmark import benchmark
-from fedtailor.client.cgroup import cpu_limit, memory_limit_bytes
+from fedtailor.client.cgroup import memory_limit_bytes, usable_cores
 from fedtailor.client.processor import this_processor
 from fedtailor.client.store import DeviceStore
 from fedtailor.protos.device_profile import Benchmark, DeviceProfile
@@ -30,7 +29,7 @@ def probe(device_id: str, device_class: str = "this machine", *, store: DeviceSt
         device_id=device_id,
         device_class=device_class,
         machine=machine,
-        cores=_cores(),
+        cores=usable_cores(),
         isa=isa,
         ram_bytes=_ram_bytes(),
         storage_free_bytes=shutil.disk_usage(Path() if store is None else store.folder).free,
@@ -38,13 +37,6 @@ def probe(device_id: str, device_class: str = "this machine", *, store: DeviceSt
         providers=tuple(ort.get_available_providers()),
         benchmark=benchmark() if store is None else _kept_benchmark(store, machine),
     )
-
-
-def _cores() -> int:
-    """Processors this process may run on, and no more than its quota of time is worth; at least 1."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cpu_limit()
-    return affinity if quota is None else max(1, min(affinity, int(quota)))
 
 
 def _ram_bytes() -> int:

@@ -27,6 +27,7 @@ from fedtailor.protos.quantised_net import QuantisedNet
 from fedtailor.protos.samples import DeviceData
 from fedtailor.protos.variant import FALLBACK, Rung
 from fedtailor.protos.verdict import REJECTED, Verdict
+from fedtailor.strategies.budget_check import artefact_checks
 from fedtailor.strategies.distil import distil
 from fedtailor.strategies.gate import itself, judge
 from fedtailor.strategies.macs import macs
@@ -150,18 +151,8 @@ def _reference(bench: _Bench) -> Tried:
 
 def unmet(budget: Budget, efficiency: Efficiency) -> tuple[str, ...]:
     """The limits that an artefact exceeds, each with what it costs and what it may; empty if it fits."""
-    costs = {
-        "latency_ms": efficiency.latency_ms,
-        "size_bytes": efficiency.file_bytes,
-        "peak_ram_bytes": efficiency.memory_bytes_measured,
-        "energy_mj": efficiency.energy_mj_modelled,
-    }
-    limits = {name: getattr(budget, name) for name in costs}
-    return tuple(
-        f"{name} {cost:.4g} of {limits[name]:.4g}"
-        for name, cost in costs.items()
-        if cost is not None and limits[name] is not None and cost > limits[name]
-    )
+    checks = artefact_checks(budget, efficiency)
+    return tuple(f"{check.name} {check.actual:.4g} of {check.limit:.4g}" for check in checks if check.met is False)
 
 
 def _try_recipe(bench: _Bench, recipe: Recipe, net: Net, mask: Mask) -> Tried:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Upper limits, all inclusive; None is no limit."""
+    """Upper limits, all inclusive; None is no limit. `accuracy_margin` is the gate's here; None leaves the job's."""
 
     latency_ms: float | None = None
     size_bytes: int | None = None
     peak_ram_bytes: int | None = None
     energy_mj: float | None = None
     uplink_bytes: int | None = None
-    accuracy_margin: float = 0.01
+    accuracy_margin: float | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):

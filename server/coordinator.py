@@ -20,9 +20,9 @@ from fedtailor.server.rounds import CLOCK, Ask, Call, Clock, Exchange, exchange
 from fedtailor.server.rows import RunRow
 from fedtailor.server.run import Run, join, start
 from fedtailor.server.summarise import summarise
-from fedtailor.server.tailoring import EVALUATE, TAILOR, cohorts, read_evaluation, read_ladder
+from fedtailor.server.tailoring import EVALUATE, TAILOR, read_evaluation, read_ladder
 from fedtailor.server.training import TRAIN, TrainingRound, sample, traffic_rows
-from fedtailor.strategies.gate import withdraw
+from fedtailor.strategies.gate import cohorts, withdraw
 from fedtailor.strategies.plan import for_round
 
 LOST_ROUNDS = 3  # in a row without a single answer: the fleet is gone
@@ -125,7 +125,11 @@ def tailor(run: Run) -> list[Ladder]:
 
 
 def evaluate(run: Run, withdrawn: Sequence[str]) -> None:
-    """Every device deploys the best rung that may run, and its test split is scored once."""
+    """Every device deploys the best rung that may run, and its test split is scored once.
+
+    Raises:
+        RoundError: nobody answered.
+    """
 
     def receive(device_id: str, content: RecordDict) -> None:
         reply = read_evaluation(content, device_id, run.base, withdrawn)
@@ -135,7 +139,13 @@ def evaluate(run: Run, withdrawn: Sequence[str]) -> None:
                 run.registry.put_artifact(session, reply.payload, VARIANT)
                 save_variant(session, reply.variant)
 
-    _ask_all(run, EVALUATE, run.roster.present(run.grid), receive, withdrawn=tuple(withdrawn))
+    found = _ask_all(run, EVALUATE, run.roster.present(run.grid), receive, withdrawn=tuple(withdrawn))
+    if not found.answered:
+        first = f"; first problem: {found.problems[0].line}" if found.problems else ""
+        raise RoundError(
+            f"none of {len(found.traffic)} devices present deployed a variant{first}; base {run.base.version} is kept, "
+            "run the same job again to resume"
+        )
 
 
 def _ask_all(
@@ -145,7 +155,7 @@ def _ask_all(
     receive: Callable[[str, RecordDict], None],
     *,
     withdrawn: tuple[str, ...] = (),
-) -> None:
+) -> Exchange:
     """Ask `devices` for `stage` from the last base, with progress, and keep traffic and problems."""
     name = stage.removeprefix("train.")
     done = 0
@@ -165,6 +175,7 @@ def _ask_all(
         for row in traffic_rows(found, stage, number):
             session.merge(row)
         add_problems(session, found.problems, stage=stage, round_=number)
+    return found
 
 
 def _ask(run: Run, device_id: str, withdrawn: tuple[str, ...]) -> Ask:

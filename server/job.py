@@ -10,7 +10,7 @@ from fedtailor.server.settings import read_settings
 
 AUTO = "auto"
 
-TRAIN = TrainPlan(epochs=1, batch_size=16, learning_rate=0.05, momentum=0.9)
+TRAIN = TrainPlan(epochs=1, batch_size=16, learning_rate=0.05, momentum=0.9, clip_norm=2.0)
 PERSONAL = PersonalPlan(method=AUTO, epochs=30, batch_size=16, learning_rate=0.02)
 GATE = GatePlan()
 LADDER = (

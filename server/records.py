@@ -3,7 +3,7 @@
 Text from a device becomes one printable line: PostgreSQL refuses NUL, and nobody queries for line breaks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,7 @@ from fedtailor.server.rows import (
     ScoreRow,
     VariantRow,
 )
+from fedtailor.strategies.gate import pool
 
 
 def run_row(job: Job, model: ModelSpec, *, parameters: int, machine: str) -> RunRow:
@@ -80,13 +81,14 @@ def save_ladder(session: Session, reply: TailorReply) -> None:
     session.add_all(_rung_row(row.key, at, rung) for at, rung in enumerate((ladder.reference, *ladder.rungs)))
 
 
-def save_cohorts(session: Session, pooled: Mapping[str, tuple[int, Verdict]], withdrawn: tuple[str, ...]) -> None:
-    """`pooled`: recipe to the number of devices that tried it, and their verdict together."""
-    for recipe, (devices, verdict) in pooled.items():
+def save_cohorts(session: Session, cohorts: Mapping[str, Sequence[Verdict]], withdrawn: tuple[str, ...]) -> None:
+    """`cohorts`: recipe to the verdicts of all devices that tried it; what is kept is their pooled one."""
+    for recipe, verdicts in cohorts.items():
+        verdict = pool(verdicts)
         session.merge(
             CohortRow(
                 recipe=recipe,
-                devices=devices,
+                devices=len(verdicts),
                 verdict=verdict.verdict,
                 score_drop=verdict.drop,
                 drop_bound=verdict.bound,

@@ -1,18 +1,17 @@
 """After the rounds: every device tailors its variant, the fleet's evidence is pooled, and what runs is recorded."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from math import isfinite
 
 from flwr.app import RecordDict
 
 from fedtailor.protos.errors import DecodeError
 from fedtailor.protos.messages import EvaluateReply, TailorReply
-from fedtailor.protos.variant import Ladder, Variant
+from fedtailor.protos.variant import Variant
 from fedtailor.protos.verdict import NOT_SHOWN_WORSE, PROVEN, REJECTED, Verdict
 from fedtailor.server.content import read_reply
 from fedtailor.server.training import Base
-from fedtailor.strategies.gate import pool
 
 TAILOR, EVALUATE = "train.tailor", "evaluate"
 
@@ -48,15 +47,6 @@ def read_evaluation(content: RecordDict, device_id: str, base: Base, withdrawn: 
         got = (reply.variant.device_id, reply.variant.base_version, reply.variant.base_hash)
         _check_origin(sender, device_id, base, got=got)
     return reply
-
-
-def cohorts(ladders: Sequence[Ladder]) -> Mapping[str, tuple[int, Verdict]]:
-    """Recipe to the number of devices that tried it, and their verdict together."""
-    tried: dict[str, list[Verdict]] = {}
-    for ladder in ladders:
-        for rung in ladder.rungs:
-            tried.setdefault(rung.recipe, []).append(rung.verdict)
-    return {recipe: (len(verdicts), pool(verdicts)) for recipe, verdicts in tried.items()}
 
 
 def _check_origin(sender: str, device_id: str, base: Base, *, got: tuple[str, int, str]) -> None:

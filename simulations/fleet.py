@@ -1,13 +1,12 @@
 """A simulated fleet as data: whose rows, on what devices, how reliable, for which job. As a file: `fleet.toml`."""
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from fedtailor.client.cgroup import cpu_limit
+from fedtailor.client.cgroup import usable_cores
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.errors import ConfigError
 from fedtailor.server.job import Job, job_from, job_table
@@ -118,13 +117,9 @@ def fleet_table(fleet: Fleet) -> dict[str, object]:
 
 def write_fleet(path: Path, fleet: Fleet) -> None:
     """Write a file that `load_fleet` reads back as an equal fleet."""
-    path.write_text(to_toml(fleet_table(fleet)), encoding="utf-8")
-
-
-def usable_cores() -> int:
-    """Whole processors this process may keep busy, at least one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, int(cpu_limit() or cores)))
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(to_toml(fleet_table(fleet)), encoding="utf-8")
+    part.replace(path)  # a run that is killed here leaves no half of a file to resume from
 
 
 def _data(reader: TableReader, folder: Path) -> Path | None:
@@ -170,7 +165,7 @@ def _budget(reader: TableReader, default: Budget) -> Budget:
     reader.known(*(field.name for field in fields(Budget)))
     changes: dict[str, Any] = {}
     for key, value in reader.table.items():
-        if value == NO_LIMIT and key != "accuracy_margin":
+        if value == NO_LIMIT:
             changes[key] = None
         elif key.endswith("_bytes"):
             changes[key] = reader.integer(key, 1, least=1)

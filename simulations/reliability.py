@@ -13,6 +13,7 @@ from flwr.common.constant import ErrorCode
 from fedtailor.protos.messages import Instruction, TrainReply
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.wire import from_bytes
+from fedtailor.server.content import RECORD
 from fedtailor.strategies.macs import macs
 from fedtailor.strategies.models.model import build
 from fedtailor.strategies.trace import trace
@@ -107,7 +108,7 @@ def _trained(reply: Message, device_id: str) -> tuple[int, int]:
 
 
 def _record(message: Message) -> dict[str, bytes]:
-    record: ConfigRecord = message.content.config_records["fedtailor"]
+    record: ConfigRecord = message.content.config_records[RECORD]
     return {name: value for name, value in record.items() if isinstance(value, bytes)}
 
 

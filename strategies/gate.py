@@ -54,6 +54,15 @@ def itself(rows: int, gate: GatePlan) -> Verdict:
     return _verdict(rows, (0, 0), 0.0, 0.0, gate)
 
 
+def cohorts(ladders: Iterable[Ladder]) -> dict[str, list[Verdict]]:
+    """Recipe to the verdicts of all devices that tried it, in order of the ladders."""
+    tried: dict[str, list[Verdict]] = {}
+    for ladder in ladders:
+        for rung in ladder.rungs:
+            tried.setdefault(rung.recipe, []).append(rung.verdict)
+    return tried
+
+
 def pool(verdicts: Iterable[Verdict]) -> Verdict:
     """One verdict over the devices of a cohort, about exactly these devices.
 
@@ -73,21 +82,17 @@ def pool(verdicts: Iterable[Verdict]) -> Verdict:
     return _verdict(sum(v.rows for v in cohort), (b, c), drop, drop + error_above, gate)
 
 
-def withdraw(ladders: Sequence[Ladder], gate: GatePlan) -> tuple[str, ...]:
+def withdraw(ladders: Iterable[Ladder], gate: GatePlan) -> tuple[str, ...]:
     """Recipes whose drop, pooled over all devices that tried them, is shown to exceed the margin.
 
     Shown: the one-sided lower confidence bound of the pooled drop lies above the margin. In order of the ladders.
     """
-    tried: dict[str, list[Verdict]] = {}
-    for ladder in ladders:
-        for rung in ladder.rungs:
-            tried.setdefault(rung.recipe, []).append(rung.verdict)
 
     def shown_worse(verdicts: Sequence[Verdict]) -> bool:
         drop, _, error_below = _pooled(verdicts, gate.confidence)
         return drop - error_below > gate.margin
 
-    return tuple(recipe for recipe, verdicts in tried.items() if shown_worse(verdicts))
+    return tuple(recipe for recipe, verdicts in cohorts(ladders).items() if shown_worse(verdicts))
 
 
 def _judge_growth(reference_outputs: Array, variant_outputs: Array, y: Array, gate: GatePlan) -> Verdict:

@@ -4,14 +4,13 @@ Source: Frantar et al. 2022, GPTQ, arXiv:2210.17323, algorithm 1; inputs are tak
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+from fedtailor.protos.schema import Doubles
 
 _DAMPING = 0.01  # of the mean energy of an input, as in the paper's section 3.3
 
 
-def round_compensated(weight: Values, scales: Values, top: int, energy: Values) -> Values:
+def round_compensated(weight: Doubles, scales: Doubles, top: int, energy: Doubles) -> Doubles:
     """Integers −top to top whose layer answers like `weight` on the inputs it has seen.
 
     weight [out, in], scales [out]; energy [in, in] is the mean of x·xᵀ over the layer's inputs. Returns [out, in].

@@ -3,8 +3,7 @@
 import numpy as np
 
 from fedtailor.protos.quantised_net import Grid
-from fedtailor.protos.schema import Floats
-from fedtailor.strategies.gptq import Values
+from fedtailor.protos.schema import Doubles, Floats
 
 _SEARCH_VALUES = 1 << 15  # a range is searched on this many values of an activation
 _CLIPS = np.linspace(1.0, 0.4, 25)  # fractions of the full range that a search tries
@@ -28,7 +27,7 @@ def least_squares_range(values: Floats) -> Grid:
     return min((_grid(low * clip, high * clip, 256) for clip in _CLIPS), key=error)
 
 
-def weight_scales(weight: Values, top: int) -> Values:
+def weight_scales(weight: Doubles, top: int) -> Doubles:
     """Per row of [out, in] the bfloat16 scale of least squared error for integers −top to top; 0 for a row of zeros."""
     largest = np.abs(weight).max(1)
     best, least = np.zeros(len(weight)), np.full(len(weight), np.inf)
@@ -40,7 +39,7 @@ def weight_scales(weight: Values, top: int) -> Values:
     return best
 
 
-def bfloat16_above(values: Values) -> Values:
+def bfloat16_above(values: Doubles) -> Doubles:
     """The nearest bfloat16 that is not below each value of at least 0."""
     single = values.astype(np.float32)
     single = np.where(single < values, np.nextafter(single, np.float32(np.inf)), single)

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtailor.protos.errors import DecodeError
-from fedtailor.protos.schema import Floats, Schema, State
+from fedtailor.protos.schema import Doubles, Floats, Schema, State
 
-Doubles = NDArray[np.float64]
 Kept = NDArray[np.bool_]
 
 # Contributions are rounded to multiples of 2^-30, so their float64 sums are exact below 2^23 and the merged base is

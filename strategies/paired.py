@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from fedtailor.strategies.task import Values
+from fedtailor.protos.schema import Doubles
 
 
 def proportion_bound(reference_only: int, variant_only: int, rows: int, confidence: float) -> float:
@@ -39,7 +39,7 @@ def proportion_bound(reference_only: int, variant_only: int, rows: int, confiden
     return _falling_root(slack, observed / rows, 1.0)
 
 
-def mean_bound(differences: Values, confidence: float) -> float:
+def mean_bound(differences: Doubles, confidence: float) -> float:
     """Upper bound of the mean of independent differences, by Student's t; infinite for a single one."""
     n = len(differences)
     if n < 2:
@@ -47,7 +47,7 @@ def mean_bound(differences: Values, confidence: float) -> float:
     return float(differences.mean() + student_quantile(confidence, n - 1) * differences.std(ddof=1) / sqrt(n))
 
 
-def growth_bound(variant: Values, reference: Values, confidence: float) -> float:
+def growth_bound(variant: Doubles, reference: Doubles, confidence: float) -> float:
     """Upper bound of mean(variant) / mean(reference) − 1 for paired values at least 0, by Fieller's theorem.
 
     It is the growth g at which the t test on variant − (1 + g) · reference stops rejecting; infinite where the

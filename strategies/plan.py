@@ -82,11 +82,13 @@ def choose_plan(profile: Profile, template: Plan, fleet: Sequence[int]) -> tuple
     template: the job's settings and the model, the same for every device. fleet: `fleet_counts`.
     """
     personal, word = choose_personal(profile.data, fleet, template.personal)
+    margin = profile.budget.accuracy_margin
     plan = replace(
         template,
         device_id=profile.data.device_id,
         personal=personal,
         personal_parameters=_head(template.model) if personal.method == "head" else (),
+        gate=template.gate if margin is None else replace(template.gate, margin=margin),
         budget=profile.budget,
     )
     return plan, word

@@ -30,6 +30,7 @@ from fedtailor.protos.net import (
     Relu,
 )
 from fedtailor.strategies.realise import realise
+from fedtailor.strategies.windows import input_windows
 
 Indices = NDArray[np.int64]
 Producer = Conv | Linear | Embedding
@@ -119,7 +120,7 @@ def couplings(net: Net) -> tuple[Coupling, ...]:
 def output_error(pruned: Net, dense: Net, place: int, x: Tensor) -> Quadratic:
     """How far one layer's outputs in the pruned network are from those in the dense one: mean over rows, damped."""
     layer = _consumer(pruned, place)
-    inputs = _input_windows(layer, _activations(pruned, place, x))
+    inputs = input_windows(layer, _activations(pruned, place, x))
     outputs = _activations(dense, place + 1, x)
     outputs = outputs.movedim(1, -1) if isinstance(layer, Conv) else outputs
     rows = _spread_rows(tuple(outputs.shape[:-1]))
@@ -207,18 +208,6 @@ def _columns_by_channel(net: Net, producer: int, consumer: int) -> Indices | Non
         return None
     owner = rows[0].round().long().repeat_interleave(prod(layer.weight.shape[2:]))
     return np.asarray(owner.argsort(stable=True).reshape(channels, -1).numpy(), dtype=np.int64)
-
-
-def _input_windows(layer: Consumer, x: Tensor) -> Tensor:
-    """A view of what each output value is computed from: [N, *positions, in, *kernel], or [N, *positions, in]."""
-    if isinstance(layer, Linear):
-        return x
-    x = torch.nn.functional.pad(x, [side for pair in reversed(layer.padding) for side in pair])
-    for axis, (size, step, dilation) in enumerate(
-        zip(layer.weight.shape[2:], layer.stride, layer.dilation, strict=True)
-    ):
-        x = x.unfold(2 + axis, (size - 1) * dilation + 1, step)[..., ::dilation]
-    return x.movedim(1, 1 + len(layer.stride))
 
 
 def _spread_rows(shape: tuple[int, ...]) -> tuple[Tensor, ...]:

@@ -38,13 +38,14 @@ from fedtailor.protos.quantised_net import (
     QuantisedLinear,
     QuantisedNet,
 )
-from fedtailor.protos.schema import Floats
+from fedtailor.protos.schema import Doubles, Floats
 from fedtailor.strategies.emulate import emulate
-from fedtailor.strategies.gptq import Values, round_compensated
+from fedtailor.strategies.gptq import round_compensated
 from fedtailor.strategies.grids import bfloat16_above, full_range, least_squares_range, weight_scales
 from fedtailor.strategies.macs import macs
 from fedtailor.strategies.realise import realise
 from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.strategies.windows import input_windows
 
 _FEWEST_ROWS, _MOST_ROWS = 32, 256  # of the calibration rows; in between, as many as a large net can afford
 _CALIBRATION_MACS = 2 * 10**9
@@ -178,24 +179,9 @@ def _weights(layer: Conv | Linear, inputs: Floats, grid: Grid, bits: int) -> tup
     return rounded.astype(np.int8).reshape(layer.weight.shape), scales.astype(np.float32), bias
 
 
-def _energies(layer: Conv | Linear, inputs: Floats) -> list[Values]:
+def _energies(layer: Conv | Linear, inputs: Floats) -> list[Doubles]:
     """Per group the mean of x·xᵀ over the windows [in / groups · kernel] that the layer sees."""
-    windows = _windows(layer, inputs) if isinstance(layer, Conv) else inputs.reshape(1, -1, inputs.shape[-1])
-    picked = windows[:, :: max(1, windows.shape[1] // _ENERGY_ROWS)].astype(np.float64)
-    return [group.T @ group / len(group) for group in picked]
-
-
-def _windows(layer: Conv, inputs: Floats) -> Floats:
-    """[groups, N · positions, in / groups · kernel]."""
-    flat = layer.weight.ndim == 3
-    pads = [size for pair in reversed(layer.padding) for size in pair]
-    padded = torch.nn.functional.pad(torch.from_numpy(inputs), pads)
-    unfolded = torch.nn.functional.unfold(
-        padded.unsqueeze(2) if flat else padded,
-        (1, *layer.weight.shape[2:]) if flat else layer.weight.shape[2:],
-        dilation=(1, *layer.dilation) if flat else layer.dilation,
-        stride=(1, *layer.stride) if flat else layer.stride,
-    )
-    per_group = unfolded.unflatten(1, (layer.groups, -1))
-    windows: Floats = per_group.permute(1, 0, 3, 2).flatten(1, 2).numpy()
-    return windows
+    groups, kernel_axes = (layer.groups, len(layer.stride)) if isinstance(layer, Conv) else (1, 0)
+    windows = input_windows(layer, torch.from_numpy(inputs)).flatten(0, -2 - kernel_axes)
+    picked = windows[:: max(1, len(windows) // _ENERGY_ROWS)].reshape(-1, groups, layer.weight[0].size)
+    return [group.T @ group / len(group) for group in picked.double().movedim(1, 0).numpy()]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedtailor.protos.model_spec import CLASSIFICATION, NEXT_TOKEN, REGRESSION, ModelSpec
+from fedtailor.protos.schema import Doubles
 
 Array = NDArray[np.generic]
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Task:
     better: str
     loss: Callable[[Tensor, Tensor, ModelSpec], Tensor]
     score: Callable[[Array, Array], float]
-    row_loss: Callable[[Array, Array], Values]
+    row_loss: Callable[[Array, Array], Doubles]
 
     def improves(self, score: float, over: float) -> bool:
         """Whether `score` is strictly better than `over`."""
@@ -61,13 +61,13 @@ def _rmse(outputs: Array, y: Array) -> float:
     return float(np.sqrt(_squared_errors(outputs, y).mean()))
 
 
-def _wrong(outputs: Array, y: Array) -> Values:
+def _wrong(outputs: Array, y: Array) -> Doubles:
     wrong = (outputs.argmax(-1) != y).reshape(len(y), -1)
     return np.asarray(wrong.mean(1), np.float64)
 
 
-def _squared_errors(outputs: Array, y: Array) -> Values:
-    error: Values = outputs[:, 0].astype(np.float64) - y.astype(np.float64)
+def _squared_errors(outputs: Array, y: Array) -> Doubles:
+    error: Doubles = outputs[:, 0].astype(np.float64) - y.astype(np.float64)
     return error**2
 
 

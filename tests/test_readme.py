@@ -31,9 +31,18 @@ def options_of(command: click.Command) -> set[str]:
     return {"--help"} | {name for option in shown for name in option.opts if name.startswith("--")}
 
 
+def commands_of(group: click.Command, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command a user can type by its words, those of groups included."""
+    assert isinstance(group, click.Group)
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_of(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
 ROOT_COMMAND = typer.main.get_command(app)
-assert isinstance(ROOT_COMMAND, click.Group), "fedtailor has several commands"
-COMMANDS: dict[str, click.Command] = dict(ROOT_COMMAND.commands)
+COMMANDS = dict(commands_of(ROOT_COMMAND))
 
 
 def is_a_make_target(words: list[str]) -> None:
@@ -45,9 +54,9 @@ def is_a_make_target(words: list[str]) -> None:
 
 def is_a_fedtailor_call(words: list[str]) -> None:
     """tests/cli runs each command; here its name and every option must exist."""
-    command = COMMANDS.get(words[1], ROOT_COMMAND) if len(words) > 1 else ROOT_COMMAND
-    if len(words) > 1 and not words[1].startswith("-"):
-        assert words[1] in COMMANDS, words
+    named = next((name for name in (" ".join(words[1:3]), *words[1:2]) if name in COMMANDS), "")
+    command = COMMANDS.get(named, ROOT_COMMAND)
+    assert named or len(words) == 1 or words[1].startswith("-"), words
     typed = {word.partition("=")[0] for word in words if word.startswith("--")}
     assert typed <= options_of(command), typed - options_of(command)
 

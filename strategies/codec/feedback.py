@@ -37,11 +37,13 @@ def await_fate(round_: int, carried: Sequence[Floats], total: Sequence[Floats], 
 
 
 def settle(pending: Pending | None, round_: int, acknowledged_round: int, schema: Schema) -> tuple[Floats, ...]:
-    """The residual to carry into `round_`; zeros where nothing is pending or the model has changed.
+    """The residual to carry into `round_`; zeros where nothing is pending, or what is belongs to another job: its model
+    has other shapes, or its round is still to come (within one job rounds only rise).
 
     Asked for the pending round once more (a message came twice, a process died), the device starts it over.
     """
-    if pending is None or tuple(each.shape for each in pending.if_lost) != schema.shapes:
+    shapes = tuple(each.shape for each in pending.if_lost) if pending else None
+    if pending is None or shapes != schema.shapes or pending.round > round_:
         return tuple(np.zeros(shape, np.float32) for shape in schema.shapes)
     if pending.round == round_:
         return pending.carried

@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict
 
 import pytest
-from summaries import hardware
 from typer.testing import CliRunner
+from variants import hardware
 
 from fedtailor.cli.main import app
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from types import SimpleNamespace
 
 import pytest
 from summaries import watch_summary
@@ -9,8 +10,8 @@ from typer.testing import CliRunner
 
 from fedtailor.cli.main import app
 from fedtailor.protos.errors import ConfigError, RegistryError
-from fedtailor.server.page import to_html
-from fedtailor.server.summary_json import summary_dict
+from fedtailor.server.report.page import to_html
+from fedtailor.server.report.summary_json import summary_dict
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def recorded(monkeypatch):
 
     def open_registry(run, url=None, *, create=True):
         opened.append((run, create))
-        return contextlib.nullcontext("registry")
+        return contextlib.nullcontext(SimpleNamespace(check=lambda: ("artifacts/ab: damaged",)))
 
     monkeypatch.setattr("fedtailor.server.registry.open_registry", open_registry)
     monkeypatch.setattr("fedtailor.server.summarise.summarise", lambda registry: watch_summary())
@@ -57,3 +58,10 @@ def test_a_folder_without_a_run_is_refused_and_left_as_it_was(tmp_path):
     with pytest.raises(RegistryError):
         invoke(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_damage_is_told_beside_the_report_not_in_it(recorded, tmp_path):
+    done = invoke(tmp_path, "--json")
+    assert done.stderr == "artifacts/ab: damaged\n"
+    assert "damaged" not in done.stdout
+    assert done.exit_code == 0

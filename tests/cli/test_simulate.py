@@ -118,7 +118,7 @@ def test_a_job_that_is_no_table_is_refused(asked, tmp_path):
         invoke("--config", "fleet.toml", "--rounds", "2")
 
 
-def test_an_earlier_run_is_never_overwritten_unasked(tmp_path):
+def test_an_earlier_run_is_never_overwritten(tmp_path):
     assert free_folder("watch", 0, tmp_path) == tmp_path / "watch-seed0"
     (tmp_path / "watch-seed0").mkdir()
     (tmp_path / "watch-seed0-2").mkdir()

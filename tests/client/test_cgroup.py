@@ -1,6 +1,7 @@
 import pytest
 
-from fedtailor.client.cgroup import cpu_limit, memory_limit_bytes
+from fedtailor.client import cgroup
+from fedtailor.client.cgroup import cpu_limit, memory_limit_bytes, usable_cores
 
 
 @pytest.fixture
@@ -73,3 +74,10 @@ def test_version_1_limits_are_read(system):
 def test_a_version_1_quota_of_minus_one_is_no_limit(system):
     where = system("2:cpu:/\n", cpu__cpu_of_cfs_quota_us="-1", cpu__cpu_of_cfs_period_us="100000")
     assert cpu_limit(*where) is None
+
+
+@pytest.mark.parametrize(("quota", "cores"), [(None, 4), (0.5, 1), (2.9, 2), (9.0, 4)])
+def test_usable_cores_are_no_more_than_the_quota_is_worth(monkeypatch, quota, cores):
+    monkeypatch.setattr(cgroup.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(cgroup, "cpu_limit", lambda: quota)
+    assert usable_cores() == cores

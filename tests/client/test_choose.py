@@ -80,3 +80,10 @@ def test_the_reference_is_left_and_every_objection_named():
 
 def test_an_empty_ladder_leaves_the_reference():
     assert choose(ladder(), ())[1] == "the fp32 reference: no recipe gave a variant"
+
+
+def test_a_damaged_rung_is_left_out_and_named_only_where_it_could_have_run():
+    rungs = rung("a", 100), rung("b", 200, REJECTED), rung("c", 300)
+    best, reason = choose(ladder(*rungs), (), ("a", "b"))
+    assert best.recipe == "c"
+    assert reason == "the smallest of 1 that may run and meet the budget; a is damaged on this device"

@@ -41,9 +41,12 @@ def test_its_hardware_is_measured_not_modelled(config):
     ("change", "line"),
     [
         ({"device": 3}, "device must be given as text"),
+        ({"device": " ", "store": ""}, "device, store must be given as text"),
+        ({"latency-ms": float("inf")}, "latency-ms must be a finite number, got inf"),
+        ({"size-bytes": float("nan")}, "size-bytes must be a finite number, got nan"),
         ({"latency": 3.0}, "unknown key 'latency'; known: device, data, store, class, latency-ms"),
-        ({"latency-ms": "fast"}, "latency-ms must be a number, got 'fast'"),
-        ({"latency-ms": True}, "latency-ms must be a number, got True"),
+        ({"latency-ms": "fast"}, "latency-ms must be a finite number, got 'fast'"),
+        ({"latency-ms": True}, "latency-ms must be a finite number, got True"),
         ({"size-bytes": -1}, "Budget.size_bytes must be above 0, got -1"),
     ],
 )

@@ -65,6 +65,37 @@ def test_a_damaged_residual_costs_the_residual_not_the_round(tmp_path):
     assert learn(mine, instruction(plan())).update == fresh
 
 
+def test_a_damaged_store_file_is_replaced_and_noted_once(tmp_path, caplog):
+    mine = device(tmp_path)
+    learn(mine, instruction(plan()))
+    (tmp_path / "values" / PENDING).write_bytes(b"FTDS and nothing after")
+    learn(mine, instruction(plan(round_=2)))
+    assert len(caplog.messages) == 1
+    assert pending_from_bytes(mine.store.get(PENDING) or b"").round == 2
+
+
+def test_without_feedback_nothing_is_carried_and_nothing_kept(tmp_path):
+    alone = learn(device(tmp_path / "other"), instruction(replace(plan(round_=2), feedback=False))).update
+    mine = device(tmp_path)
+    learn(mine, instruction(plan()))
+    before = mine.store.get(PENDING)
+    assert learn(mine, instruction(replace(plan(round_=2), feedback=False))).update == alone
+    assert mine.store.get(PENDING) == before
+
+
+def test_what_another_job_left_over_is_not_carried_into_this_one(tmp_path):
+    fresh = learn(device(tmp_path / "other"), instruction(plan())).update
+    mine = device(tmp_path)
+    learn(mine, instruction(plan(round_=40)))
+    assert learn(mine, instruction(plan())).update == fresh
+
+
+def test_a_plan_for_another_base_than_came_with_it_is_refused(tmp_path):
+    asked = instruction(plan())
+    with pytest.raises(DecodeError, match="server: the plan is for base 5, base 0 came with it"):
+        learn(device(tmp_path), replace(asked, plan=replace(asked.plan, base_version=5)))
+
+
 def test_a_device_without_rows_says_so(tmp_path):
     with pytest.raises(DataError, match="device till-1: no rows to train on"):
         learn(device(tmp_path, train=0), instruction(plan()))

@@ -93,13 +93,6 @@ def test_a_damaged_kept_benchmark_is_measured_anew(store, measurements):
     assert probe("d", store=store).benchmark.cpu_s == 2.0
 
 
-@pytest.mark.parametrize(("quota", "cores"), [(None, 4), (0.5, 1), (2.9, 2), (9.0, 4)])
-def test_cores_are_no_more_than_the_quota_is_worth(measurements, monkeypatch, quota, cores):
-    monkeypatch.setattr(probe_module.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
-    monkeypatch.setattr(probe_module, "cpu_limit", lambda: quota)
-    assert probe("d").cores == cores
-
-
 def test_ram_is_no_more_than_the_groups_limit(measurements, monkeypatch):
     monkeypatch.setattr(probe_module, "memory_limit_bytes", lambda: 1000)
     assert probe("d").ram_bytes == 1000

@@ -1,16 +1,15 @@
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from small_nets import SPECS, built_in, rows_for
+from small_variants import EFFICIENCY, HARDWARE
 
 from fedtailor.client import tailor as tailoring
 from fedtailor.client.export import to_onnx
 from fedtailor.client.runtime import open_session, predict
 from fedtailor.client.tailor import tailor, unmet
 from fedtailor.protos.budget import Budget
-from fedtailor.protos.device_profile import Benchmark, DeviceProfile
-from fedtailor.protos.efficiency import Efficiency
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.model_spec import REGRESSION
 from fedtailor.protos.net import Conv, Linear
@@ -25,19 +24,6 @@ from fedtailor.strategies.prune import prune
 INT8 = Recipe(name="int8", keep_fraction=1.0, precision="int8")
 HALF = Recipe(name="half", keep_fraction=0.5, precision="fp32", distil_steps=3)
 THIN = Recipe(name="thin", keep_fraction=0.5)
-
-HARDWARE = DeviceProfile(
-    device_id="d",
-    device_class="this machine",
-    machine="test",
-    cores=1,
-    isa=(),
-    ram_bytes=1,
-    storage_free_bytes=1,
-    battery_fraction=None,
-    providers=(),
-    benchmark=Benchmark(**{field.name: 1.0 for field in fields(Benchmark)}),
-)
 
 
 @pytest.fixture(autouse=True)
@@ -197,16 +183,6 @@ def test_a_simulated_device_class_is_held_to_its_modelled_latency():
 
 
 def test_limits_are_inclusive_and_named_with_got_and_limit():
-    efficiency = Efficiency(
-        payload_bytes=10,
-        file_bytes=2000,
-        macs=1,
-        latency_p50_us_measured=1500.0,
-        latency_p99_us_measured=1.0,
-        cpu_p50_us_measured=1.0,
-        load_ms_measured=1.0,
-        memory_bytes_measured=300,
-    )
-    assert unmet(Budget(latency_ms=1.5, size_bytes=2000, peak_ram_bytes=300, energy_mj=1e-9), efficiency) == ()
-    over = unmet(Budget(latency_ms=1.4, size_bytes=1999, peak_ram_bytes=299), efficiency)
+    assert unmet(Budget(latency_ms=1.5, size_bytes=2000, peak_ram_bytes=300, energy_mj=1e-9), EFFICIENCY) == ()
+    over = unmet(Budget(latency_ms=1.4, size_bytes=1999, peak_ram_bytes=299), EFFICIENCY)
     assert over == ("latency_ms 1.5 of 1.4", "size_bytes 2000 of 1999", "peak_ram_bytes 300 of 299")

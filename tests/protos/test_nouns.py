@@ -23,8 +23,7 @@ def test_a_budget_of_nothing_names_the_limit(name, value):
 
 
 def test_a_budget_without_limits_is_the_default():
-    assert all(getattr(Budget(), name) is None for name in LIMITS if name != "accuracy_margin")
-    assert Budget().accuracy_margin == 0.01
+    assert all(getattr(Budget(), name) is None for name in LIMITS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -84,11 +84,15 @@ def test_a_class_limits_everything_a_variant_may_cost(registered):
         registered.budget.uplink_bytes,
     )
     assert registered.budget.peak_ram_bytes < registered.ram_bytes
-    assert 0 < registered.budget.accuracy_margin <= 0.02
 
 
 def test_a_round_trip_of_the_budgets_bytes_takes_seconds(registered):
     assert 8 * registered.budget.uplink_bytes / registered.network_up_bits_s < 5
+
+
+def test_two_classes_have_a_margin_of_their_own():
+    margins = {name: cls.budget.accuracy_margin for name, cls in CATALOGUE.items() if cls.budget.accuracy_margin}
+    assert margins == {"iot-gateway": 0.02, "pos-terminal": 0.005}
 
 
 def test_budgets_differ_and_the_smallest_forces_pruning():

@@ -26,7 +26,7 @@ def budgets(draw):
         peak_ram_bytes=draw(BYTES),
         energy_mj=draw(NUMBERS),
         uplink_bytes=draw(BYTES),
-        accuracy_margin=draw(st.floats(1e-6, 1)),
+        accuracy_margin=draw(st.none() | st.floats(1e-6, 1)),
     )
 
 

@@ -2,15 +2,13 @@
 
 import json
 
-import numpy as np
 import psutil
 import pytest
-from small_fleet import small_fleet, write_rows
+from small_fleet import small_fleet
 
-from fedtailor.protos.errors import ConfigError
+from fedtailor.protos.errors import ConfigError, DataError
 from fedtailor.server.registry import open_registry
 from fedtailor.server.summarise import summarise
-from fedtailor.simulations.fleet import load_fleet
 from fedtailor.simulations.simulate import prepare, simulate
 
 
@@ -67,7 +65,7 @@ def test_an_interrupted_run_ends_its_workers_and_keeps_its_committed_rounds(tmp_
 def test_a_folder_with_something_else_in_it_is_refused_and_left_alone(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years of work")
-    with pytest.raises(ConfigError, match=r"expected an empty folder or an earlier run, came thesis\.tex"):
+    with pytest.raises(ConfigError, match=r"run: holds thesis\.tex, expected an empty or new folder"):
         prepare(small_fleet(tmp_path), tmp_path / "run")
     assert (tmp_path / "run" / "thesis.tex").read_text() == "years of work"
 
@@ -78,16 +76,22 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
         prepare(small_fleet(tmp_path), tmp_path / "run")
 
 
-def test_rows_in_the_run_folder_are_never_deleted(tmp_path):
-    rows = write_rows(tmp_path / "fleet.npz", np.random.default_rng(0))
-    with pytest.raises(ConfigError, match=r"came the one fleet\.npz lies in"):
-        prepare(small_fleet(tmp_path, rows), tmp_path)
-    assert rows.exists()
-
-
-def test_an_earlier_run_is_replaced(tmp_path):
+def test_an_earlier_run_is_refused_and_left_as_it_was(tmp_path):
     prepare(small_fleet(tmp_path), tmp_path / "run")
-    (tmp_path / "run" / "devices" / "left over").mkdir(parents=True)
-    settled = prepare(small_fleet(tmp_path), tmp_path / "run")
-    assert not (tmp_path / "run" / "devices").exists()
-    assert load_fleet(tmp_path / "run" / "config.toml") == settled
+    config = (tmp_path / "run" / "config.toml").read_bytes()
+    with pytest.raises(ConfigError, match=r"run: holds an earlier run; name another folder .* fedtailor report .*run$"):
+        prepare(small_fleet(tmp_path, seed=8), tmp_path / "run")
+    assert (tmp_path / "run" / "config.toml").read_bytes() == config
+
+
+def test_rows_that_cannot_be_used_leave_no_folder_behind(tmp_path):
+    (tmp_path / "rows.npz").write_bytes(b"no archive")
+    with pytest.raises(DataError, match=r"rows\.npz"):
+        prepare(small_fleet(tmp_path, tmp_path / "rows.npz"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="expected a folder that can be written, got: Not a directory"):
+        prepare(small_fleet(tmp_path), tmp_path / "file" / "run")

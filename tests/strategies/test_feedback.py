@@ -57,6 +57,13 @@ def test_a_changed_model_drops_the_residual():
     assert all(not each.any() for each in residual)
 
 
+def test_a_residual_of_a_round_still_to_come_is_another_jobs_and_dropped():
+    ones = tuple(np.ones(shape, np.float32) for shape in SCHEMA.shapes)
+    pending = Pending(40, ones, ones, ones)
+    assert all(not each.any() for each in settle(pending, 1, 0, SCHEMA))
+    assert all(each.all() for each in settle(pending, 41, 0, SCHEMA))
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 no archive", b"\x93NUMPY"])
 def test_unreadable_bytes_say_what_happens_next(data):
     with pytest.raises(DecodeError, match="starts again from zero"):

@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, lists, sampled_from, tuples
+from small_variants import REFERENCE, ladder
 
-from fedtailor.protos.efficiency import Efficiency
-from fedtailor.protos.mask import Mask
 from fedtailor.protos.model_spec import CLASSIFICATION, KINDS, NEXT_TOKEN, REGRESSION
 from fedtailor.protos.plan import GatePlan
-from fedtailor.protos.variant import Ladder, Rung
 from fedtailor.protos.verdict import NOT_SHOWN_WORSE, PROVEN, REJECTED
-from fedtailor.strategies.gate import UNBOUNDED, judge, pool, withdraw
+from fedtailor.strategies.gate import UNBOUNDED, cohorts, judge, pool, withdraw
 from fedtailor.strategies.paired import mean_bound, proportion_bound
 
 GATE = GatePlan(margin=0.01, confidence=0.95)
@@ -137,40 +135,13 @@ def test_pooling_nothing_is_an_error():
 
 def ladder_of(verdicts):
     """A ladder whose rungs r0, r1, … have these verdicts."""
-    efficiency = Efficiency(
-        payload_bytes=1,
-        file_bytes=1,
-        macs=1,
-        latency_p50_us_measured=1.0,
-        latency_p99_us_measured=1.0,
-        cpu_p50_us_measured=1.0,
-        load_ms_measured=1.0,
-        memory_bytes_measured=1,
-    )
-    reference = Rung(
-        recipe="fp32",
-        precision="fp32",
-        weight_bits=32,
-        mask=Mask(),
-        validation_score=0.9,
-        verdict=counted(0, 0, 100),
-        efficiency=efficiency,
-        latency_ratio=1.0,
-        payload_sha256="",
-        unmet=(),
-    )
-    rungs = tuple(replace(reference, recipe=f"r{i}", verdict=verdict) for i, verdict in enumerate(verdicts))
-    return Ladder(
-        device_id="d",
-        round=1,
-        base_version=1,
-        base_hash="",
-        personal_method="shared",
-        base_validation_score=0.9,
-        personal_validation_score=0.9,
-        reference=reference,
-        rungs=rungs,
-    )
+    return ladder(*(replace(REFERENCE, recipe=f"r{i}", verdict=verdict) for i, verdict in enumerate(verdicts)))
+
+
+def test_a_cohort_is_every_verdict_on_one_recipe_in_the_ladders_order():
+    first, second, third = counted(1, 0, 99), counted(2, 0, 98), counted(0, 1, 99)
+    found = cohorts([ladder_of([first, second]), ladder_of([third])])
+    assert list(found.items()) == [("r0", [first, third]), ("r1", [second])]
 
 
 def test_a_recipe_is_withdrawn_once_the_fleet_shows_it_worse():

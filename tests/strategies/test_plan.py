@@ -172,6 +172,13 @@ def test_a_plan_carries_the_device_and_its_budget():
     assert (plan.device_id, plan.budget, plan.model) == ("dev", budget, spec)
 
 
+@pytest.mark.parametrize(("own", "margin"), [(None, 0.01), (0.005, 0.005), (0.02, 0.02)])
+def test_a_devices_own_margin_stands_before_the_jobs(own, margin):
+    asked = replace(template(choose_model_spec([profile()])), gate=GatePlan(margin=0.01, confidence=0.9))
+    plan, _ = choose_plan(joined(profile(), Budget(accuracy_margin=own)), asked, (50, 50))
+    assert plan.gate == GatePlan(margin=margin, confidence=0.9)
+
+
 @given(a=st.lists(st.integers(0, 50), min_size=3, max_size=3), b=st.lists(st.integers(0, 50), min_size=3, max_size=3))
 def test_label_skew_is_a_distance_between_zero_and_one(a, b):
     assert 0 <= label_skew(a, b) <= 1 + 1e-12

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+from small_variants import HARDWARE
 
 from fedtailor.client.device import Device
 from fedtailor.client.store import DeviceStore
 from fedtailor.protos.budget import Budget
-from fedtailor.protos.device_profile import Benchmark, DeviceProfile
 from fedtailor.protos.messages import Instruction
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import CodecSpec, GatePlan, PersonalPlan, Plan, Recipe, TrainPlan
@@ -23,18 +23,6 @@ SPEC = ModelSpec(
     outputs=3,
     feature_means=(0.0,) * 6,
     feature_scales=(1.0,) * 6,
-)
-HARDWARE = DeviceProfile(
-    device_id="till-1",
-    device_class="this machine",
-    machine="test",
-    cores=1,
-    isa=(),
-    ram_bytes=2**30,
-    storage_free_bytes=2**30,
-    battery_fraction=None,
-    providers=("CPUExecutionProvider",),
-    benchmark=Benchmark(**dict.fromkeys(Benchmark.__dataclass_fields__, 1.0)),
 )
 
 

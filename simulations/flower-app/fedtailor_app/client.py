@@ -1,5 +1,9 @@
 """fedtailor's ClientApp: a device of its own where the SuperNode was given `data`, else one of a simulated fleet."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch can load and read it: small nets are slower on several
+
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 

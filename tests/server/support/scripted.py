@@ -10,7 +10,7 @@ from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
-from summaries import efficiency, hardware, rung, verdict
+from variants import efficiency, hardware, rung, verdict
 
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.data_profile import DataProfile

@@ -1,0 +1,48 @@
+"""A whole job over scripted devices, and what such a device may do instead of answering."""
+
+from scripted import FakeTime, ScriptedDevice, Vanish
+
+from fedtailor.protos.plan import CodecSpec, Recipe
+from fedtailor.protos.schema import schema_of
+from fedtailor.server.coordinator import run_job
+from fedtailor.server.job import Job
+from fedtailor.server.registry import open_registry
+from fedtailor.strategies.models.model import initial_state
+from fedtailor.strategies.snapshot import state_of
+
+RECIPES = (Recipe(name="int8", keep_fraction=1.0), Recipe(name="keep50", keep_fraction=0.5))
+JOB = Job(
+    rounds=3,
+    deadline_s=20.0,
+    join_s=5.0,
+    codec=CodecSpec(name="fp32", version=1),
+    recipes=RECIPES,
+    server_momentum=0.0,
+    cooldown=0.0,
+)
+
+
+def run(folder, grid, job=JOB, time=None):
+    steps = []
+    with open_registry(folder) as registry:
+        summary = run_job(grid, job, registry, lambda *step: steps.append(step), clock=(time or FakeTime()).clock)
+    return summary, steps
+
+
+def last_base(folder, device):
+    with open_registry(folder) as registry:
+        number, snapshot = registry.last_committed()
+    schema = schema_of(initial_state(device.order.plan.model, 0))
+    return number, state_of(snapshot, schema, sender="test")
+
+
+def devices(names="abc"):
+    return [ScriptedDevice(name) for name in names]
+
+
+def fail():
+    raise RuntimeError("battery at 2 %")
+
+
+def vanish(*_):
+    raise Vanish
