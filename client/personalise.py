@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from fedtailor.client.train import Penalty, loss_of_state, score_state, train
+from fedtailor.client.train import Penalty, cosine, loss_of_state, score_state, train
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.plan import Plan, TrainPlan
 from fedtailor.protos.samples import DeviceData
@@ -41,7 +41,9 @@ def personalise(base: State, data: DeviceData, plan: Plan) -> Personal:
     base_score = score_state(base, plan.model, data.validation)
     if plan.personal.method == SHARED or len(data.train) == 0:
         return Personal(base, SHARED, base_score, base_score)
-    tuned = train(base, data.train, plan.model, _schedule(plan), seed=plan.seed, after_backward=penalty).state
+    tuned = train(
+        base, data.train, plan.model, _tuning(plan), seed=plan.seed, schedule=cosine, after_backward=penalty
+    ).state
     step = min(STEPS, key=lambda share: loss_of_state(_between(base, tuned, share), plan.model, data.validation))
     if step == 0.0:
         return Personal(base, SHARED, base_score, base_score)
@@ -53,7 +55,7 @@ def _between(base: State, tuned: State, share: float) -> State:
     return {name: (value + share * (tuned[name] - value)).astype(value.dtype) for name, value in base.items()}
 
 
-def _schedule(plan: Plan) -> TrainPlan:
+def _tuning(plan: Plan) -> TrainPlan:
     personal = plan.personal
     return replace(
         plan.train, epochs=personal.epochs, batch_size=personal.batch_size, learning_rate=personal.learning_rate

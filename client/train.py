@@ -1,5 +1,6 @@
 """Training on the device's own rows: SGD with momentum, deterministic by seed."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from fedtailor.strategies.models.model import build, load_state, read_state
 from fedtailor.strategies.task import TASKS
 
 Penalty = Callable[[nn.Module], None]
+Schedule = Callable[[float], float]  # from the share of training done to the share of the learning rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,16 @@ class Trained:
     cpu_s: float
 
 
+def constant(_: float) -> float:
+    """The same learning rate throughout."""
+    return 1.0
+
+
+def cosine(done: float) -> float:
+    """Half a cosine down to 0 (Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts)."""
+    return (1 + math.cos(math.pi * done)) / 2
+
+
 def train(
     start: State,
     samples: Samples,
@@ -34,6 +46,7 @@ def train(
     plan: TrainPlan,
     *,
     seed: int,
+    schedule: Schedule = constant,
     after_backward: Penalty | None = None,
 ) -> Trained:
     """Train a copy of `start` for `plan.epochs` over `samples`.
@@ -47,23 +60,23 @@ def train(
     optimiser = torch.optim.SGD(
         module.parameters(), lr=plan.learning_rate, momentum=plan.momentum, weight_decay=plan.weight_decay
     )
-    loss = TASKS[spec.kind].loss
-    mean = 0.0
-    rng = np.random.default_rng(seed)
-    for _ in range(plan.epochs):
-        losses = []
-        for x, y in _batches(samples, plan.batch_size, rng):
-            optimiser.zero_grad()
-            value = loss(module(x), y, spec)
-            value.backward()
-            if after_backward:
-                after_backward(module)
-            if plan.clip_norm:
-                nn.utils.clip_grad_norm_(module.parameters(), plan.clip_norm)
-            optimiser.step()
-            losses.append(value.item())
-        mean = float(np.mean(losses)) if losses else 0.0
-    return Trained(read_state(module), mean, time.thread_time() - began)
+    task = TASKS[spec.kind]
+    steps = plan.epochs * math.ceil(len(samples) / plan.batch_size)
+    losses = []
+    for step, (x, y) in enumerate(_batches(samples, plan, seed)):
+        for group in optimiser.param_groups:
+            group["lr"] = plan.learning_rate * schedule(step / steps)
+        optimiser.zero_grad()
+        loss = task.loss(module(x), y, spec)
+        loss.backward()
+        if after_backward:
+            after_backward(module)
+        if plan.clip_norm:
+            nn.utils.clip_grad_norm_(module.parameters(), plan.clip_norm)
+        optimiser.step()
+        losses.append(loss.item())
+    last_epoch = losses[steps - steps // max(plan.epochs, 1) :]
+    return Trained(read_state(module), float(np.mean(last_epoch)) if losses else 0.0, time.thread_time() - began)
 
 
 def predict_state(state: State, spec: ModelSpec, samples: Samples, *, batch_rows: int = 256) -> Tensor:
@@ -89,8 +102,10 @@ def loss_of_state(state: State, spec: ModelSpec, samples: Samples) -> float:
     return float(TASKS[spec.kind].loss(predict_state(state, spec, samples), torch.from_numpy(samples.y), spec))
 
 
-def _batches(samples: Samples, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    order = rng.permutation(len(samples))
-    for at in range(0, len(order), batch_size):
-        rows = order[at : at + batch_size]
-        yield torch.from_numpy(samples.x[rows]), torch.from_numpy(samples.y[rows])
+def _batches(samples: Samples, plan: TrainPlan, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    rng = np.random.default_rng(seed)
+    for _ in range(plan.epochs):
+        order = rng.permutation(len(samples))
+        for at in range(0, len(order), plan.batch_size):
+            rows = order[at : at + plan.batch_size]
+            yield torch.from_numpy(samples.x[rows]), torch.from_numpy(samples.y[rows])

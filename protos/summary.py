@@ -6,6 +6,7 @@ from fedtailor.protos.budget import Budget
 from fedtailor.protos.data_profile import DataProfile
 from fedtailor.protos.device_profile import DeviceProfile
 from fedtailor.protos.messages import Scores
+from fedtailor.protos.plan import GatePlan
 from fedtailor.protos.variant import Ladder, Variant
 
 
@@ -59,5 +60,6 @@ class Summary:
     machine: str
     rounds: tuple[RoundRow, ...]
     devices: tuple[DeviceRow, ...]
+    gate: GatePlan
     withdrawn: tuple[str, ...]
     seconds: float

@@ -44,7 +44,7 @@ def run_job(grid: Grid, job: Job, registry: Registry, progress: Progress, *, clo
     ladders = tailor(run)
     withdrawn = withdraw(ladders, job.gate)
     with registry.transaction() as session:
-        save_cohorts(session, cohorts(ladders), withdrawn)
+        save_cohorts(session, cohorts(ladders), job.gate, withdrawn)
     evaluate(run, withdrawn)
     with registry.transaction() as session:
         session.get_one(RunRow, 1).seconds += clock.now() - began

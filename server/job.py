@@ -11,13 +11,13 @@ from fedtailor.server.settings import read_settings
 AUTO = "auto"
 
 TRAIN = TrainPlan(epochs=1, batch_size=16, learning_rate=0.05, momentum=0.9, clip_norm=2.0)
-PERSONAL = PersonalPlan(method=AUTO, epochs=30, batch_size=16, learning_rate=0.02)
+PERSONAL = PersonalPlan(method=AUTO, epochs=30, batch_size=16, learning_rate=0.05)
 GATE = GatePlan()
 LADDER = (
     Recipe(name="int8", keep_fraction=1.0, precision="int8"),
     *(
         Recipe(name=f"keep{percent}-{precision}", keep_fraction=percent / 100, precision=precision, distil_steps=200)
-        for percent in (75, 50, 25)
+        for percent in (75, 50, 35, 25)
         for precision in ("fp32", "int8")
     ),
 )

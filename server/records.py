@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from fedtailor.protos.messages import Profile, Scores, TailorReply
 from fedtailor.protos.model_spec import ModelSpec
-from fedtailor.protos.plan import Plan
+from fedtailor.protos.plan import GatePlan, Plan
 from fedtailor.protos.variant import Rung, Variant
 from fedtailor.protos.verdict import Verdict
 from fedtailor.protos.wire import to_bytes
@@ -81,10 +81,12 @@ def save_ladder(session: Session, reply: TailorReply) -> None:
     session.add_all(_rung_row(row.key, at, rung) for at, rung in enumerate((ladder.reference, *ladder.rungs)))
 
 
-def save_cohorts(session: Session, cohorts: Mapping[str, Sequence[Verdict]], withdrawn: tuple[str, ...]) -> None:
+def save_cohorts(
+    session: Session, cohorts: Mapping[str, Sequence[Verdict]], gate: GatePlan, withdrawn: tuple[str, ...]
+) -> None:
     """`cohorts`: recipe to the verdicts of all devices that tried it; what is kept is their pooled one."""
     for recipe, verdicts in cohorts.items():
-        verdict = pool(verdicts)
+        verdict = pool(verdicts, gate)
         session.merge(
             CohortRow(
                 recipe=recipe,

@@ -58,6 +58,7 @@ def summarise(registry: Registry) -> Summary:
             machine=run.machine,
             rounds=_rounds(session),
             devices=_devices(session, registry.name),
+            gate=job.gate,
             withdrawn=tuple(withdrawn),
             seconds=run.seconds,
         )

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedtailor.protos.model_spec import REGRESSION, ModelSpec
+from fedtailor.protos.model_spec import NEXT_TOKEN, REGRESSION, ModelSpec
 from fedtailor.protos.net import Net
 from fedtailor.protos.samples import Samples
 from fedtailor.strategies.realise import realise, trace_back
 from fedtailor.strategies.task import TASKS
 
 BATCH_ROWS = 64
+BATCH_WINDOWS = 8  # of tokens: each holds as many labels as it has symbols
 TEMPERATURE = 2.0
 
 
@@ -42,20 +43,21 @@ def distil(
     """
     if steps == 0 or len(data) == 0:
         return student
+    rows = BATCH_WINDOWS if spec.kind == NEXT_TOKEN else BATCH_ROWS
     rng = np.random.default_rng(seed)
-    picked = rng.permutation(len(data))[: steps * BATCH_ROWS]
+    picked = rng.permutation(len(data))[: steps * rows]
     x, y = torch.from_numpy(data.x[picked]), torch.from_numpy(data.y[picked])
     guide = realise(teacher)
     with torch.no_grad():
-        wanted = torch.cat([guide(part) for part in x.split(4 * BATCH_ROWS)])
+        wanted = torch.cat([guide(part) for part in x.split(4 * rows)])
     module = realise(student)
     optimiser = torch.optim.Adam(module.parameters(), lr=learning_rate)
-    rounds = math.ceil(steps * BATCH_ROWS / len(x))
+    rounds = math.ceil(steps * rows / len(x))
     order = torch.from_numpy(np.concatenate([rng.permutation(len(x)) for _ in range(rounds)]))
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
-        batch = order[step * BATCH_ROWS : (step + 1) * BATCH_ROWS]
+        batch = order[step * rows : (step + 1) * rows]
         outputs = module(x[batch])
         loss = TASKS[spec.kind].loss(outputs, y[batch], spec) + _distance(outputs, wanted[batch], spec)
         optimiser.zero_grad()

@@ -63,12 +63,11 @@ def cohorts(ladders: Iterable[Ladder]) -> dict[str, list[Verdict]]:
     return tried
 
 
-def pool(verdicts: Iterable[Verdict]) -> Verdict:
-    """One verdict over the devices of a cohort, about exactly these devices.
+def pool(verdicts: Iterable[Verdict], gate: GatePlan) -> Verdict:
+    """One verdict over the devices of a cohort, about exactly these devices, by the fleet's own gate.
 
     Where every drop is (b − c) / rows, the counts are summed and bounded by Tango's method; otherwise drops are
-    averaged by rows, and the distance of each bound from its drop taken as that device's independent error. Margin
-    and confidence are the first verdict's.
+    averaged by rows, and the distance of each bound from its drop taken as that device's independent error.
 
     Raises:
         ValueError: no verdict was given.
@@ -76,23 +75,18 @@ def pool(verdicts: Iterable[Verdict]) -> Verdict:
     cohort = tuple(verdicts)
     if not cohort:
         raise ValueError("pool: at least one verdict is needed, got none")
-    gate = GatePlan(margin=cohort[0].margin, confidence=cohort[0].confidence)
-    drop, error_above, _ = _pooled(cohort, gate.confidence)
+    drop, error_above = _pooled(cohort, gate.confidence)
     b, c = sum(v.reference_only for v in cohort), sum(v.variant_only for v in cohort)
     return _verdict(sum(v.rows for v in cohort), (b, c), drop, drop + error_above, gate)
 
 
 def withdraw(ladders: Iterable[Ladder], gate: GatePlan) -> tuple[str, ...]:
-    """Recipes whose drop, pooled over all devices that tried them, is shown to exceed the margin.
+    """Recipes that the gate rejects on the rows of all devices that tried them; in order of the ladders.
 
-    Shown: the one-sided lower confidence bound of the pooled drop lies above the margin. In order of the ladders.
+    A device has too few rows to tell a loss of a point from luck, and the smallest rung it lets through is often the
+    luckiest. The cohort's rows are ten or a hundred times as many and nothing was chosen by them, so they decide.
     """
-
-    def shown_worse(verdicts: Sequence[Verdict]) -> bool:
-        drop, _, error_below = _pooled(verdicts, gate.confidence)
-        return drop - error_below > gate.margin
-
-    return tuple(recipe for recipe, verdicts in cohorts(ladders).items() if shown_worse(verdicts))
+    return tuple(recipe for recipe, found in cohorts(ladders).items() if pool(found, gate).verdict == REJECTED)
 
 
 def _judge_growth(reference_outputs: Array, variant_outputs: Array, y: Array, gate: GatePlan) -> Verdict:
@@ -118,17 +112,15 @@ def _verdict(rows: int, counts: tuple[int, int], drop: float, bound: float, gate
     )
 
 
-def _pooled(verdicts: Sequence[Verdict], confidence: float) -> tuple[float, float, float]:
-    """Pooled drop, and how far its one-sided bounds lie above and below it."""
+def _pooled(verdicts: Sequence[Verdict], confidence: float) -> tuple[float, float]:
+    """Pooled drop, and how far its one-sided bound lies above it."""
     rows = sum(v.rows for v in verdicts)
     if rows == 0:
-        return 1.0, 0.0, float("inf")
+        return 1.0, 0.0
     drop = sum(v.rows * v.drop for v in verdicts) / rows
     b, c = sum(v.reference_only for v in verdicts), sum(v.variant_only for v in verdicts)
     counted = all(abs(v.drop * v.rows - (v.reference_only - v.variant_only)) < 1e-6 for v in verdicts)
     if counted and b + c <= rows:
-        above = proportion_bound(b, c, rows, confidence) - drop
-        return drop, above, proportion_bound(c, b, rows, confidence) + drop
+        return drop, proportion_bound(b, c, rows, confidence) - drop
     errors = [v.rows * (v.bound - v.drop) / NormalDist().inv_cdf(v.confidence) for v in verdicts]
-    error = NormalDist().inv_cdf(confidence) * sqrt(sum(e * e for e in errors)) / rows
-    return drop, error, error
+    return drop, NormalDist().inv_cdf(confidence) * sqrt(sum(e * e for e in errors)) / rows

@@ -133,14 +133,14 @@ def recipe_table(summary: Summary) -> Markup | None:
     rows = [table_row(_recipe(summary, recipe, verdicts), numbers) for recipe, verdicts in found.items()]
     table = tag("table", heading_row(columns, numbers), tag("tbody", rows))
     note = (
-        "Rows of all devices that tried a recipe, pooled. A recipe is withdrawn everywhere once its pooled drop is "
-        "shown to exceed the margin: when even the lower confidence bound lies above it."
+        "Rows of all devices that tried a recipe, pooled. A recipe that the gate rejects on them is withdrawn "
+        "everywhere, also where one device's own few rows let it through."
     )
     return tag("div", tag("p", note, class_="note"), tag("div", table, class_="scroll"), class_="panel")
 
 
 def _recipe(summary: Summary, recipe: str, verdicts: Sequence[Verdict]) -> list[Child]:
-    verdict = pool(verdicts)
+    verdict = pool(verdicts, summary.gate)
     deployed = [row.variant.rung.recipe for row in summary.devices if row.variant].count(recipe)
     return [
         recipe,

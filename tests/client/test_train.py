@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_devices import SPEC, rows
 
-from fedtailor.client.train import loss_of_state, score_state, train
+from fedtailor.client.train import cosine, loss_of_state, score_state, train
 from fedtailor.protos.plan import TrainPlan
 from fedtailor.protos.samples import Samples
 from fedtailor.protos.schema import state_hash
@@ -18,7 +18,7 @@ START = initial_state(SPEC, seed=0)
 
 def test_it_learns_and_leaves_the_start_alone():
     before = state_hash(START)
-    trained = train(START, rows(200, 1), SPEC, PLAN, seed=3)
+    trained = train(START, rows(400, 1), SPEC, PLAN, seed=3)
     assert score_state(trained.state, SPEC, rows(200, 2)) > 0.85 > score_state(START, SPEC, rows(200, 2))
     assert state_hash(START) == before
     assert trained.cpu_s > 0
@@ -43,3 +43,22 @@ def test_clipping_bounds_each_step():
 def test_without_rows_scores_and_losses_are_zero():
     empty = Samples(np.zeros((0, 6), np.float32), np.zeros(0, np.int64))
     assert score_state(START, SPEC, empty) == loss_of_state(START, SPEC, empty) == 0.0
+
+
+def test_a_cosine_starts_whole_and_ends_at_nothing():
+    assert (cosine(0.0), cosine(0.5)) == (1.0, pytest.approx(0.5))
+    assert cosine(1.0) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_schedule_scales_every_step():
+    still = train(START, rows(50, 1), SPEC, PLAN, seed=3, schedule=lambda done: 0.0).state
+    assert state_hash(still) == state_hash(START)
+    seen = []
+    train(START, rows(50, 1), SPEC, replace(PLAN, epochs=2), seed=3, schedule=lambda done: seen.append(done) or 1.0)
+    assert seen == [step / 8 for step in range(8)]
+
+
+def test_the_loss_is_the_mean_of_the_last_epoch():
+    frozen = replace(PLAN, learning_rate=1e-9, batch_size=25)
+    loss = train(START, rows(50, 1), SPEC, frozen, seed=3).loss
+    assert loss == pytest.approx(loss_of_state(START, SPEC, rows(50, 1)), rel=1e-4)

@@ -112,7 +112,7 @@ def test_a_perfect_regression_has_no_finite_growth():
 @given(lists(tuples(integers(0, 5), integers(0, 5), integers(1, 50)), min_size=1, max_size=8))
 def test_pooled_counts_are_those_of_all_rows_together(devices):
     b, c, both = np.sum(devices, axis=0)
-    pooled, whole = pool(counted(*device) for device in devices), counted(int(b), int(c), int(both))
+    pooled, whole = pool((counted(*device) for device in devices), GATE), counted(int(b), int(c), int(both))
     assert (pooled.verdict, pooled.rows) == (whole.verdict, whole.rows)
     assert pooled.drop == pytest.approx(whole.drop)
     assert pooled.bound == pytest.approx(whole.bound)
@@ -123,14 +123,14 @@ def test_pooling_many_windows_tightens_the_bound_but_keeps_the_drop():
     answers = outputs_for((rng.random((40, 30)) < 0.3).astype(int))
     other = outputs_for((rng.random((40, 30)) < 0.3).astype(int))
     one = judge(answers, other, np.zeros((40, 30), int), kind=NEXT_TOKEN, gate=GATE)
-    pooled = pool([one] * 16)
+    pooled = pool([one] * 16, GATE)
     assert pooled.drop == pytest.approx(one.drop)
     assert pooled.bound - pooled.drop == pytest.approx((one.bound - one.drop) / 4)
 
 
 def test_pooling_nothing_is_an_error():
     with pytest.raises(ValueError, match="at least one"):
-        pool([])
+        pool([], GATE)
 
 
 def ladder_of(verdicts):
@@ -144,17 +144,18 @@ def test_a_cohort_is_every_verdict_on_one_recipe_in_the_ladders_order():
     assert list(found.items()) == [("r0", [first, third]), ("r1", [second])]
 
 
-def test_a_recipe_is_withdrawn_once_the_fleet_shows_it_worse():
-    mild, bad = counted(1, 1, 98), counted(2, 0, 98)
-    assert withdraw([ladder_of([mild, bad])], GATE) == ()  # 2 of 100 on one device: the lower bound is below a point
-    assert withdraw([ladder_of([mild, bad])] * 10, GATE) == ("r1",)
+def test_a_recipe_is_withdrawn_where_the_cohort_rejects_what_single_devices_let_through():
+    lucky, unlucky = counted(1, 1, 98), counted(3, 0, 97)
+    assert lucky.verdict == NOT_SHOWN_WORSE
+    ladders = [ladder_of([lucky, lucky]), ladder_of([lucky, unlucky]), ladder_of([lucky, unlucky])]
+    assert withdraw(ladders, GATE) == ("r1",)
 
 
 def test_a_recipe_within_the_margin_is_never_withdrawn():
     assert withdraw([ladder_of([counted(1, 0, 99)])] * 200, GATE) == ()
 
 
-def test_withdrawal_of_a_regression_recipe_needs_evidence_too():
+def test_a_regression_recipe_is_withdrawn_by_its_pooled_growth():
     rng = np.random.default_rng(0)
     y = np.zeros(200, np.float32)
     reference = rng.normal(size=(200, 1)).astype(np.float32)

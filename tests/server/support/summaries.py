@@ -9,6 +9,7 @@ from variants import FP32_BYTES, deployed, hardware, ladder_of, verdict
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.data_profile import DataProfile
 from fedtailor.protos.messages import Scores
+from fedtailor.protos.plan import GatePlan
 from fedtailor.protos.summary import DeviceRow, RoundRow, Summary
 
 CLASSES = (
@@ -114,6 +115,7 @@ def watch_summary(devices=10, rounds=40, seed=0):
         machine="x86_64 Linux, 2 cores",
         rounds=round_rows(rounds, devices, rng),
         devices=rows,
+        gate=GatePlan(),
         withdrawn=WITHDRAWN,
         seconds=83.4,
     )
