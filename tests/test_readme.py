@@ -67,11 +67,22 @@ def names_known_extras(words: list[str]) -> None:
         assert set(extras.split(",")) <= set(EXTRAS), extras
 
 
+def is_typed_by_three_ways(words: list[str]) -> None:
+    """The end-to-end test of Flower's engines runs these programs; every option shown is one it gives them."""
+    files = ("test_three_ways.py", "support/flower_processes.py")
+    run = "".join((ROOT / "tests" / "simulations" / name).read_text(encoding="utf-8") for name in files)
+    missing = [word for word in words if word.startswith("--") and f'"{word}"' not in run]
+    assert not missing, missing
+
+
 # How each command of the README is tested: by what holds for any arguments, or by the test that runs this very line.
 BY_PROGRAM: dict[str, Callable[[list[str]], None]] = {
     "make": is_a_make_target,
     "fedtailor": is_a_fedtailor_call,
     "pip install": names_known_extras,
+    "flwr": is_typed_by_three_ways,
+    "flower-superlink": is_typed_by_three_ways,
+    "flower-supernode": is_typed_by_three_ways,
 }
 BY_LINE: dict[str, str] = {}
 

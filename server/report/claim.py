@@ -4,7 +4,7 @@ from fedtailor.protos.summary import Summary
 from fedtailor.protos.variant import FALLBACK
 from fedtailor.protos.verdict import NOT_SHOWN_WORSE, PROVEN, REJECTED, Verdict
 from fedtailor.server.report.figures import NO_VARIANT, Figures
-from fedtailor.server.report.wording import counted, points_text, ratio_text, score_text
+from fedtailor.server.report.wording import counted, points_text, ratio_text, score_text, speed_text
 
 OUTCOME_WORDS = {
     PROVEN: "proven no worse",
@@ -47,9 +47,8 @@ def _scores(summary: Summary, of: Figures) -> str:
 
 
 def _savings(of: Figures) -> str:
-    faster = of.latency_ratio_median
-    speed = f"{ratio_text(faster)} as fast" if faster is not None and faster < 0.995 else f"{ratio_text(faster)} faster"
-    return f"{ratio_text(of.payload_ratio_median)} smaller and {speed} than fp32 at the median"
+    smaller, speed = ratio_text(of.payload_ratio_median), speed_text(of.latency_ratio_median)
+    return f"at the median {smaller} smaller than fp32 and {speed}"
 
 
 def _verdicts(of: Figures) -> str:

@@ -20,6 +20,7 @@ from fedtailor.server.report.wording import (
     points_text,
     ratio_text,
     score_text,
+    speed_text,
 )
 from fedtailor.strategies.gate import cohorts, pool
 
@@ -42,7 +43,7 @@ def cards(summary: Summary, of: Figures) -> Markup:
         ("worst device", score_text(of.worst_variant_score, metric),
          f"personal {score_text(of.worst_personal_score, metric)}, base {score_text(of.worst_base_score, metric)}"),
         ("payload", f"{ratio_text(of.payload_ratio_median)} smaller", "median, against the device's own fp32 model"),
-        ("latency", f"{ratio_text(of.latency_ratio_median)} faster", "median, both measured alternating"),
+        ("latency", speed_text(of.latency_ratio_median), "median, both measured alternating"),
         ("uplink", f"{ratio_text(of.uplink_ratio)} fewer bytes",
          f"{bytes_text(of.uplink_bytes_per_device_round)} a device and round"),
         ("budgets met", met, f"{counted(proven, 'variant')} proven no worse"),

@@ -34,10 +34,15 @@ def _digits(size: float, unit: str) -> str:
 
 
 def ratio_text(value: float | None) -> str:
-    """14.4×, 289×, 0.81×."""
+    """14.4×, 289×; near one to the hundredth: 0.81×, 1.03×."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    return f"{value:.0f}×" if value >= 99.95 else f"{value:.1f}×" if value >= 0.995 else f"{value:.2f}×"
+    return f"{value:.0f}×" if value >= 99.95 else f"{value:.1f}×" if value >= 1.195 else f"{value:.2f}×"
+
+
+def speed_text(value: float | None) -> str:
+    """Of a latency ratio: 2.4× faster, 1.03× as fast."""
+    return f"{ratio_text(value)} {'as fast' if value is not None and value < 1.195 else 'faster'}"
 
 
 def milliseconds_text(value_ms: float | None) -> str:

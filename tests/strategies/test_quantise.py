@@ -33,7 +33,7 @@ def test_more_bits_lose_less(name):
     seen, unseen = rows_for(net, 100), rows_for(net, 50, seed=1)
     errors = [relative_error(net, quantise(net, seen, weight_bits=bits), unseen) for bits in (8, 4, 2)]
     assert errors == sorted(errors)
-    assert errors[-1] < 0.5
+    assert errors[-1] < 0.75
 
 
 @settings(max_examples=25)
