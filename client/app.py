@@ -12,10 +12,8 @@ from flwr.clientapp.typing import Mod
 
 from fedtailor.client.device import Device
 from fedtailor.protos.errors import DecodeError
-from fedtailor.protos.messages import Instruction
+from fedtailor.protos.messages import RECORD, Instruction
 from fedtailor.protos.wire import from_bytes, to_bytes
-
-RECORD = "fedtailor"
 
 
 def client_app(open_device: Callable[[Context], Device], mods: Sequence[Mod] = ()) -> ClientApp:

@@ -9,6 +9,7 @@ from fedtailor.protos.plan import CodecSpec, Plan
 from fedtailor.protos.variant import Ladder, Variant
 
 FORMAT_VERSION = 1
+RECORD = "fedtailor"  # the one ConfigRecord of a message, which holds a noun's bytes under its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

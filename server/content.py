@@ -7,9 +7,9 @@ from typing import TypeVar
 from flwr.app import ConfigRecord, RecordDict
 
 from fedtailor.protos.errors import DecodeError
+from fedtailor.protos.messages import RECORD
 from fedtailor.protos.wire import from_bytes, to_bytes
 
-RECORD = "fedtailor"
 Noun = TypeVar("Noun")
 
 

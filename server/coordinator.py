@@ -63,10 +63,9 @@ def train(run: Run) -> None:
         lost = 0 if outcome.answered else lost + 1
         run.progress("train", number, run.job.rounds, _note(outcome))
         if lost == LOST_ROUNDS:
-            last = f" (last: {outcome.problems[-1]})" if outcome.problems else ""
+            first = f"; first problem: {outcome.problems[0]}" if outcome.problems else ""
             raise RoundError(
-                f"no device answered in rounds {number - lost + 1} to {number}{last}; base {run.base.version} is kept, "
-                "run the same job again to resume"
+                f"no device answered in rounds {number - lost + 1} to {number}{first}; base {run.base.version} is kept"
             )
 
 
@@ -143,8 +142,7 @@ def evaluate(run: Run, withdrawn: Sequence[str]) -> None:
     if not found.answered:
         first = f"; first problem: {found.problems[0].line}" if found.problems else ""
         raise RoundError(
-            f"none of {len(found.traffic)} devices present deployed a variant{first}; base {run.base.version} is kept, "
-            "run the same job again to resume"
+            f"none of {len(found.traffic)} devices present deployed a variant{first}; base {run.base.version} is kept"
         )
 
 

@@ -112,17 +112,20 @@ def accept(reply: Message, device_id: str, call: Call, receive: Receive, found: 
     """Account for one device's reply: its bytes, and a problem line where it is an error or `receive` refuses it."""
     about = _about(device_id, call)
     if reply.has_error():
-        found.note(device_id, f"{about}: {_reason(reply.error.reason)}")
+        found.note(device_id, _blamed(about, device_id, _reason(reply.error.reason)))
         return
     traffic = found.traffic[device_id]
     traffic.uplink_bytes += wire_bytes(reply.content)
     try:
         receive(device_id, reply.content)
     except (DecodeError, PlanError) as error:  # the device's fault; a RegistryError is ours and ends the run
-        line = str(error)
-        found.note(device_id, line if f"device {device_id}" in line else f"{about}: {line}")
+        found.note(device_id, _blamed(about, device_id, str(error)))
     else:
         traffic.answered = True
+
+
+def _blamed(about: str, device_id: str, line: str) -> str:
+    return line if f"device {device_id}" in line else f"{about}: {line}"
 
 
 def wire_bytes(item: InflatableObject) -> int:

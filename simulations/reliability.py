@@ -10,10 +10,9 @@ from flwr.app import ConfigRecord, Context, Error, Message, MessageType
 from flwr.clientapp.typing import ClientAppCallable, Mod
 from flwr.common.constant import ErrorCode
 
-from fedtailor.protos.messages import Instruction, TrainReply
+from fedtailor.protos.messages import RECORD, Instruction, TrainReply
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.wire import from_bytes
-from fedtailor.server.content import RECORD
 from fedtailor.strategies.macs import macs
 from fedtailor.strategies.models.model import build
 from fedtailor.strategies.trace import trace

@@ -8,9 +8,9 @@ from flwr.supercore.task_identity import TaskIdentity
 from small_devices import device, instruction, plan
 
 from fedtailor.client import tailor as tailoring
-from fedtailor.client.app import RECORD, client_app
+from fedtailor.client.app import client_app
 from fedtailor.protos.errors import DecodeError
-from fedtailor.protos.messages import EvaluateReply, Profile, TailorReply, TrainReply
+from fedtailor.protos.messages import RECORD, EvaluateReply, Profile, TailorReply, TrainReply
 from fedtailor.protos.wire import from_bytes, to_bytes
 
 CONTEXT = Context(run_id=1, node_id=2, node_config={}, state=RecordDict(), run_config={})

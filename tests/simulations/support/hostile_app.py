@@ -10,8 +10,8 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
 
-from fedtailor.client.app import RECORD, client_app
-from fedtailor.protos.messages import Instruction
+from fedtailor.client.app import client_app
+from fedtailor.protos.messages import RECORD, Instruction
 from fedtailor.protos.wire import from_bytes, to_bytes
 from fedtailor.simulations.app import open_device
 
