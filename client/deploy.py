@@ -7,6 +7,7 @@ from fedtailor.client.device import Device
 from fedtailor.client.export import to_onnx
 from fedtailor.client.learn import received_base
 from fedtailor.client.offer import LADDER, as_net
+from fedtailor.client.personalise import SHARED
 from fedtailor.client.recall import recall
 from fedtailor.client.runtime import open_session, predict
 from fedtailor.client.tailor import reference_of
@@ -19,7 +20,6 @@ from fedtailor.strategies.payload import unpack
 from fedtailor.strategies.task import TASKS, Task
 
 VARIANT = "variant"
-SHARED = "shared"
 log = getLogger(__name__)
 
 

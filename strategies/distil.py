@@ -43,7 +43,7 @@ def distil(
     """
     if steps == 0 or len(data) == 0:
         return student
-    rows = BATCH_WINDOWS if spec.kind == NEXT_TOKEN else BATCH_ROWS
+    rows = min(BATCH_WINDOWS if spec.kind == NEXT_TOKEN else BATCH_ROWS, len(data))
     rng = np.random.default_rng(seed)
     picked = rng.permutation(len(data))[: steps * rows]
     x, y = torch.from_numpy(data.x[picked]), torch.from_numpy(data.y[picked])

@@ -244,6 +244,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     ],
 )
 def test_a_database_that_cannot_be_reached_is_one_line_without_the_password(tmp_path, url, line):
+    pytest.importorskip("psycopg", reason="fedtailor[postgres] is not installed")
     with pytest.raises(RegistryError, match=line) as error:
         open_registry(tmp_path, url)
     assert "\n" not in str(error.value)
