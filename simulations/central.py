@@ -21,7 +21,7 @@ from fedtailor.strategies.models.model import initial_state
 from fedtailor.strategies.plan import choose_model_spec
 from fedtailor.strategies.task import TASKS
 
-PLAN = TrainPlan(epochs=15, batch_size=32, learning_rate=0.02)
+PLAN = TrainPlan(epochs=15, batch_size=32, learning_rate=0.02, clip_norm=2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

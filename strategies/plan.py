@@ -101,7 +101,7 @@ def choose_personal(data: DataProfile, fleet: Sequence[int], asked: PersonalPlan
         method, word = "shared", "shared (no rows)"
     elif asked.method != AUTO:
         method, word = asked.method, asked.method
-    elif labels < max(LITTLE_LABELS, 2 * len(data.class_counts)):
+    elif labels < LITTLE_LABELS:
         method, word = "shared", "shared (little data)"
     elif label_skew(data.class_counts, fleet) > STRONG_SKEW:
         method, word = "head", "head (strong skew)"

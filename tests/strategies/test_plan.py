@@ -145,9 +145,9 @@ def test_the_method_follows_the_amount_of_data(counts, method):
     assert choose_personal(profile(counts=counts), (100, 100), AUTO)[0].method == method
 
 
-def test_two_labels_a_class_are_little():
+def test_many_classes_do_not_make_forty_labels_little():
     many = profile(counts=(1,) * 60)
-    assert choose_personal(many, (1,) * 60, AUTO)[0].method == "shared"
+    assert choose_personal(many, (1,) * 60, AUTO)[0].method == "finetune"
 
 
 def test_strong_skew_gets_a_personal_head_and_names_its_parameters():
