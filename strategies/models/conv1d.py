@@ -1,7 +1,6 @@
 """Series [time, channels]: three convolutions of width 5, averaged over time. 32k parameters on six channels.
 
-From 64 steps on it pools by 4, so that the last convolution sees 85 steps: on the watch data (100 steps) that is worth
-3 points of validation accuracy over pooling by 2.
+From 64 steps on it pools by 4, so that the last convolution sees 85 steps, most of a gesture; by 2 it would see 29.
 """
 
 from collections import OrderedDict

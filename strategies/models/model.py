@@ -87,8 +87,7 @@ def initial_state(spec: ModelSpec, seed: int) -> State:
     """Freshly initialised parameters; equal seeds give equal bits on one platform.
 
     Hidden layers follow He et al. 2015, arXiv:1502.01852, section 2.2: without normalisation layers, torch's own
-    smaller default starts so flat that a short federation does not catch up (watch data, 40 rounds, three seeds:
-    .952 to .970 mean validation accuracy).
+    smaller default shrinks activations from layer to layer, and a short federation does not catch up.
     """
     head = model_named(spec.name, spec.version).head
     with torch.random.fork_rng(devices=[]):
