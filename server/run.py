@@ -24,7 +24,7 @@ from fedtailor.server.rounds import Call, Clock, Exchange
 from fedtailor.server.rows import RoundEntry, RunRow, UpdateRow
 from fedtailor.server.training import Base, base_of, traffic_rows
 from fedtailor.strategies.codec.codec import codec_named
-from fedtailor.strategies.models.model import initial_state
+from fedtailor.strategies.models.model import initial_state, model_named
 from fedtailor.strategies.plan import check_profile, choose_model_spec, choose_plan, fleet_counts
 from fedtailor.strategies.snapshot import state_of
 
@@ -57,7 +57,7 @@ def start(grid: Grid, job: Job, registry: Registry, progress: Progress, clock: C
         RoundError: too few devices joined. PlanError: their data do not fit together, or no model takes it.
         RegistryError: the registry holds another job's run, or cannot be used.
     """
-    codec_named(job.codec)
+    check_names(job)
     stored = _stored_run(registry, job)
     model = from_bytes(ModelSpec, stored.spec, sender=registry.name) if stored else None
     roster = Roster()
@@ -74,6 +74,17 @@ def start(grid: Grid, job: Job, registry: Registry, progress: Progress, clock: C
     run.acknowledged = _acknowledged(registry)
     admit(run, found, joined, round_=next_round - 1)
     return run
+
+
+def check_names(job: Job) -> None:
+    """Whether this side knows the codec and the model that the job names.
+
+    Raises:
+        PlanError: it does not; the line says what it knows.
+    """
+    codec_named(job.codec)
+    if job.model is not None:
+        model_named(job.model)
 
 
 def join(run: Run, round_: int) -> None:

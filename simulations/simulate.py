@@ -11,6 +11,7 @@ from fedtailor.server.progress import Progress
 from fedtailor.server.registry import open_registry
 from fedtailor.server.report.page import to_html
 from fedtailor.server.report.summary_json import summary_dict
+from fedtailor.server.run import check_names
 from fedtailor.simulations.app import simulated_app
 from fedtailor.simulations.device import host_profile
 from fedtailor.simulations.fleet import Fleet, write_fleet
@@ -46,6 +47,7 @@ def prepare(fleet: Fleet, out: Path) -> Fleet:
     Raises as `simulate`.
     """
     _check_unused(out)
+    check_names(fleet.job)
     try:
         settled = resolve(fleet, out)
         out.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import pytest
 import typer.main
 
 from fedtailor.cli.main import app
+from fedtailor.simulations.fleet import load_fleet
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -120,6 +121,15 @@ def test_every_command_is_in_the_readme(name):
 )
 def test_every_option_is_in_the_readme(name, option):
     assert re.search(rf"{re.escape(option)}(?![\w-])", README), f"fedtailor {name} {option}"
+
+
+def test_the_fleet_file_in_the_readme_is_read_as_shown(tmp_path):
+    (shown,) = re.findall(r"^```toml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "fleet.toml").write_text(shown, encoding="utf-8")
+    (tmp_path / "shops.npz").write_bytes(b"")
+    fleet = load_fleet(tmp_path / "fleet.toml")
+    assert (fleet.devices, fleet.dropout, fleet.job.rounds, fleet.job.codec.name) == (24, 0.1, 60, "int8")
+    assert [member.budget.latency_ms for member in fleet.members] == [5.0]
 
 
 def test_every_extra_is_in_the_readme():

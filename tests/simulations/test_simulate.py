@@ -6,7 +6,7 @@ import psutil
 import pytest
 from small_fleet import small_fleet
 
-from fedtailor.protos.errors import ConfigError, DataError
+from fedtailor.protos.errors import ConfigError, DataError, PlanError
 from fedtailor.server.registry import open_registry
 from fedtailor.server.summarise import summarise
 from fedtailor.simulations.simulate import prepare, simulate
@@ -95,3 +95,11 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="expected a folder that can be written, got: Not a directory"):
         prepare(small_fleet(tmp_path), tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize("job", [{"model": "resnet"}, {"codec": {"name": "ternary", "version": 1}}])
+def test_a_name_nobody_knows_is_said_before_a_folder_is_made(job, tmp_path):
+    fleet = small_fleet(tmp_path, job=job)
+    with pytest.raises(PlanError, match="is not known here; known: "):
+        simulate(fleet, tmp_path / "run", no_progress)
+    assert not (tmp_path / "run").exists()
