@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedtailor.cli.bench_variants import variants
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from fedtailor.simulations.central import Central
 
 bench = typer.Typer(help="References and comparisons.", no_args_is_help=True)
+bench.command()(variants)
 
 
 @bench.callback()

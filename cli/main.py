@@ -8,6 +8,7 @@ import click
 import typer
 
 from fedtailor.cli.bench import bench
+from fedtailor.cli.optimize import optimize
 from fedtailor.cli.prepare import prepare
 from fedtailor.cli.profile import profile
 from fedtailor.cli.report import report
@@ -25,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(simulate)
+app.command()(optimize)
 app.command()(report)
 app.command()(prepare)
 app.command()(profile)

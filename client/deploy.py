@@ -8,6 +8,7 @@ from fedtailor.client.export import to_onnx
 from fedtailor.client.learn import received_base
 from fedtailor.client.offer import LADDER, as_net
 from fedtailor.client.personalise import SHARED
+from fedtailor.client.ready import ready_model
 from fedtailor.client.recall import recall
 from fedtailor.client.runtime import open_session, predict
 from fedtailor.client.tailor import reference_of
@@ -24,7 +25,7 @@ log = getLogger(__name__)
 
 
 def deploy(device: Device, instruction: Instruction) -> EvaluateReply:
-    """Put the best rung that may run in place, and score base, personal model and variant on the test split.
+    """Put the best rung that may run in place, ready for this runtime, and score base, personal model and variant on the test split.
 
     A rung whose artefact is damaged gives way to the next best. A device without a whole ladder from this base (it
     missed the tailoring, has no rows to tailor with, or lost its personal model) runs the fp32 base. The variant's
@@ -40,8 +41,7 @@ def deploy(device: Device, instruction: Instruction) -> EvaluateReply:
     damaged = tuple(rung.recipe for rung in ladder.rungs if not _whole(device, rung))
     rung, reason = choose(ladder, instruction.withdrawn, damaged)
     payload = device.store.get_artifact(rung.payload_sha256)
-    model = to_onnx(unpack(payload))
-    artifact = device.store.put_artifact(model)
+    artifact = device.store.put_artifact(to_onnx(unpack(payload)))
     variant = Variant(
         device_id=device.device_id,
         base_version=ladder.base_version,
@@ -52,7 +52,7 @@ def deploy(device: Device, instruction: Instruction) -> EvaluateReply:
         parent=_parent(device, artifact),
         reason=why_not or reason,
     )
-    scores = _scores(device, instruction, ladder.reference, model)
+    scores = _scores(device, instruction, ladder.reference, ready_model(device.store, artifact))
     device.store.put(VARIANT, to_bytes(variant))
     return EvaluateReply(scores=scores, variant=variant, payload=payload)
 

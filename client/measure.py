@@ -1,19 +1,18 @@
 """What an artefact costs on this machine, measured in the runtime that would serve it: batch 1, one thread."""
 
-import contextlib
-import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from statistics import median
+from statistics import geometric_mean, median
 
 import numpy as np
 import onnxruntime as ort
-import psutil
 from numpy.typing import NDArray
 
+from fedtailor.client.energy import EnergyCounter, energy_mj
 from fedtailor.client.runtime import open_session
+from fedtailor.client.session_memory import session_memory
 from fedtailor.protos.efficiency import Efficiency
 
 _WARM_UP_RUNS = 20
@@ -21,40 +20,47 @@ _BLOCK_NS = 1_000_000  # thread clocks may tick coarsely, so that CPU time is ta
 _MAX_BLOCK_RUNS = 200
 _MIN_BLOCKS = 3
 _MAX_BLOCKS = 200
-_SESSIONS = 8  # held at once for memory: one alone drowns in the allocator's page rounding
-_MIN_SESSIONS = 2
+_CLOSE, _EQUAL = 0.05, 0.015  # how far from 1 a ratio of latencies may be luck, once and after further turns
+_TURNS = 4
 
 
 def measure(
     model: bytes,
     payload: bytes,
     sample: NDArray[np.generic],
-    macs: int,
+    macs: int | None,
     *,
     slowdown: float = 1.0,
     energy_pj_per_mac: float | None = None,
+    counter: EnergyCounter | None = None,
     seconds: float = 0.3,
 ) -> Efficiency:
-    """Latency, load time and memory of a serialised ONNX model, beside its bytes.
+    """Latency, load time, memory and energy of a model that ONNX Runtime can open, beside its bytes.
 
-    Latencies are taken in blocks for about half of `seconds`, at least three; memory takes the rest, at least two
-    sessions. Memory is what private memory (USS) grows by per open session that has run once, with freed pages handed
-    back before and after where the allocator can (glibc); elsewhere it may read low.
+    Latencies are taken in blocks for about half of `seconds`, at least three; sessions are opened for the rest: the
+    least time to a first answer counts, since neighbours can only add to it, and what `session_memory` says of them.
 
     Args:
         payload: The artefact as it is sent and kept.
         sample: One row as stored, with or without its batch axis.
-        macs: Multiply-accumulates of one row.
+        macs: Multiply-accumulates of one row; None where they are not known, and their energy is not then.
         slowdown: How much slower a simulated device class is than this machine; 1 is this machine, nothing modelled.
         energy_pj_per_mac: Modelled energy of one multiply-accumulate in picojoule.
+        counter: Measures energy, in twice its window and beyond `seconds`.
         seconds: Wall-clock time this may take, loosely.
     """
-    started = time.perf_counter_ns()
-    runner = _runner(open_session(model), sample)
-    runner()
-    load_ns = time.perf_counter_ns() - started
-    memory_bytes = min(_session_memory(model, sample, seconds / 4) for _ in range(2))  # the first also fills pools
-    blocks = _Blocks(runner)
+    loads_ns: list[int] = []
+
+    def opened() -> Callable[[], object]:
+        started = time.perf_counter_ns()
+        run = _runner(open_session(model), sample)
+        run()
+        loads_ns.append(time.perf_counter_ns() - started)
+        return run
+
+    run = opened()
+    memory_bytes = session_memory(opened, seconds / 2)
+    blocks = _Blocks(run)
     _repeat([blocks], seconds / 2)
     p50, p99 = np.percentile(blocks.wall_ns, (50, 99)) / 1e3
     return Efficiency(
@@ -64,22 +70,52 @@ def measure(
         latency_p50_us_measured=float(p50),
         latency_p99_us_measured=float(p99),
         cpu_p50_us_measured=blocks.cpu_us,
-        load_ms_measured=load_ns / 1e6,
+        load_ms_measured=min(loads_ns) / 1e6,
         memory_bytes_measured=memory_bytes,
         latency_ms_modelled=None if slowdown == 1.0 else float(p50) / 1e3 * slowdown,
-        energy_mj_modelled=None if energy_pj_per_mac is None else macs * energy_pj_per_mac * 1e-9,
+        energy_mj_modelled=None if energy_pj_per_mac is None or macs is None else macs * energy_pj_per_mac * 1e-9,
+        energy_mj_measured=None if counter is None else energy_mj(counter, run),
     )
 
 
 def latency_ratio(reference: bytes, candidate: bytes, sample: NDArray[np.generic], *, seconds: float = 0.3) -> float:
-    """Median CPU time of the reference over that of the candidate: above 1 the candidate is faster.
+    """CPU time of the reference over that of the candidate: above 1 the candidate is faster.
 
-    Both run in this thread in alternating blocks, so that a change of clock or of neighbours meets both; CPU time of
-    the thread leaves out what other processes take.
+    Two sessions of one model differ by up to 3 %: by where their memory lies, and by which was opened first. So a ratio
+    within 5 % of 1 is measured four times more, in new sessions and in turn with either first; the geometric mean of
+    these counts, and where it is within 1.5 % of 1 the two are equally fast and the ratio is 1.
+
+    Args:
+        seconds: Wall-clock time of one measurement.
     """
-    pair = [_Blocks(_runner(open_session(model), sample)) for model in (reference, candidate)]
-    _repeat(pair, seconds)
-    return pair[0].cpu_us / pair[1].cpu_us
+    ratio = _ratio(reference, candidate, sample, seconds)
+    if abs(ratio - 1) > _CLOSE:
+        return ratio
+    turns = [_ratio(reference, candidate, sample, seconds) for _ in range(_TURNS // 2)]
+    turns += [1 / _ratio(candidate, reference, sample, seconds) for _ in range(_TURNS // 2)]
+    ratio = geometric_mean(turns)
+    return ratio if abs(ratio - 1) > _EQUAL else 1.0
+
+
+def _ratio(first: bytes, second: bytes, sample: NDArray[np.generic], seconds: float) -> float:
+    first_us, second_us = latencies_us((first, second), sample, seconds=seconds)
+    return first_us / second_us
+
+
+def latencies_us(models: Sequence[bytes], sample: NDArray[np.generic], *, seconds: float) -> tuple[float, ...]:
+    """The median CPU time of each model in microseconds; as `alternating`."""
+    return alternating([_runner(open_session(model), sample) for model in models], seconds=seconds)
+
+
+def alternating(runs: Sequence[Callable[[], object]], *, seconds: float) -> tuple[float, ...]:
+    """The median CPU time of each in microseconds, measured side by side for about `seconds` in all.
+
+    They run in this thread in alternating blocks, so that a change of clock or of neighbours meets all of them; CPU
+    time of the thread leaves out what other processes take.
+    """
+    all_blocks = [_Blocks(run) for run in runs]
+    _repeat(all_blocks, seconds)
+    return tuple(blocks.cpu_us for blocks in all_blocks)
 
 
 def _runner(session: ort.InferenceSession, sample: NDArray[np.generic]) -> Callable[[], object]:
@@ -132,21 +168,3 @@ def _repeat(all_blocks: list[_Blocks], seconds: float) -> None:
         for blocks in all_blocks:
             blocks.add()
         all_blocks = all_blocks[::-1]  # neither always follows the other
-
-
-def _session_memory(model: bytes, sample: NDArray[np.generic], seconds: float) -> int:
-    """Private bytes per open session that has run once."""
-    process = psutil.Process()
-    end = time.perf_counter() + seconds
-    before = _private_bytes(process)
-    held: list[Callable[[], object]] = []
-    while len(held) < _MIN_SESSIONS or (len(held) < _SESSIONS and time.perf_counter() < end):
-        held.append(_runner(open_session(model), sample))
-        held[-1]()
-    return max(_private_bytes(process) - before, 0) // len(held)
-
-
-def _private_bytes(process: psutil.Process) -> int:
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # no glibc
-        ctypes.CDLL(None).malloc_trim(0)  # else a session moves into freed memory and seems to cost nothing
-    return int(process.memory_full_info().uss)

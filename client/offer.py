@@ -26,7 +26,7 @@ def offer_variants(device: Device, instruction: Instruction) -> TailorReply:
     began = time.thread_time()
     plan = instruction.plan
     personal = personalise(received_base(instruction), device.data, plan)
-    tailored = tailor(as_net(personal.state, plan), device.data, plan, device.hardware())
+    tailored = tailor(as_net(personal.state, plan), device.data, plan, device.hardware(), store=device.store)
     for tried in (tailored.reference, *tailored.rungs):
         device.store.put_artifact(tried.payload)
     ladder = Ladder(

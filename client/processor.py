@@ -1,6 +1,7 @@
 """Which processor this is and which of its instructions matter to a small network."""
 
 import platform
+from collections.abc import Collection
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -12,12 +13,21 @@ _FEATURES = {  # ours: the kernel's names, x86 first
     "neon": ("neon", "asimd"),
     "dotprod": ("asimddp",),
 }
+_X86 = ("x86_64", "amd64", "i686", "i386", "x86")  # as systems call it
 
 
 def isa_features(cpuinfo: str) -> tuple[str, ...]:
     """Vector instructions named in the text of /proc/cpuinfo; empty where it names none."""
     flags = set((_field(cpuinfo, "flags") or _field(cpuinfo, "Features")).split())
     return tuple(ours for ours, theirs in _FEATURES.items() if not flags.isdisjoint(theirs))
+
+
+def saturates(machine: str, isa: Collection[str]) -> bool:
+    """Whether products of u8 and s8 are added in 16 bits, which may be too few: on x86 without VNNI.
+
+    machine: The architecture, as `platform.machine` says it.
+    """
+    return machine.lower() in _X86 and "vnni" not in isa
 
 
 def processor_name(cpuinfo: str, board: str) -> str:

@@ -1,21 +1,24 @@
 """The ladder on the device: every recipe of the plan tried, exported, judged and measured where it would run.
 
-A recipe narrows the personal fp32 model (prune, distil), turns it into int8 or keeps fp32, and is then a file that
-ONNX Runtime has opened: the gate sees what that file answers, not what torch would, and its speed is that file's
-(int8 of a thin network is often slower than its fp32).
+Which channels go and how many bits each layer gets is planned here, from this device's rows and this device's operator
+timings. A variant is then a file that ONNX Runtime has opened: the gate sees what that file answers, not what torch
+would, and its speed is that file's (int8 of a thin network is often slower than its fp32).
 """
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from fedtailor.client.export import to_onnx
-from fedtailor.client.measure import latency_ratio, measure
-from fedtailor.client.runtime import open_session, predict
+from fedtailor.client.artefact import Artefact, artefact
+from fedtailor.client.energy import EnergyCounter, energy_counter
+from fedtailor.client.forms import forms
+from fedtailor.client.latency_table import LatencyTable
+from fedtailor.client.measure import latencies_us, latency_ratio, measure
+from fedtailor.client.plan_rungs import layer_choices
+from fedtailor.client.store import DeviceStore
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.device_profile import DeviceProfile
 from fedtailor.protos.efficiency import Efficiency
@@ -23,22 +26,21 @@ from fedtailor.protos.errors import PlanError
 from fedtailor.protos.mask import Mask
 from fedtailor.protos.net import Net
 from fedtailor.protos.plan import Plan, Recipe
-from fedtailor.protos.quantised_net import QuantisedNet
 from fedtailor.protos.samples import DeviceData
 from fedtailor.protos.variant import FALLBACK, Rung
 from fedtailor.protos.verdict import REJECTED, Verdict
+from fedtailor.strategies.allotment import Allotment
 from fedtailor.strategies.budget_check import artefact_checks
-from fedtailor.strategies.distil import distil
+from fedtailor.strategies.compress import Cloth, compress
+from fedtailor.strategies.cost_model import float_bytes
 from fedtailor.strategies.gate import itself, judge
-from fedtailor.strategies.macs import macs
-from fedtailor.strategies.payload import pack
-from fedtailor.strategies.prune import prune
-from fedtailor.strategies.quantise import quantise
-from fedtailor.strategies.realise import realise
+from fedtailor.strategies.plan_layers import Choices, Limits, allot
 from fedtailor.strategies.task import TASKS
 
 MEASURE_S = 0.15  # wall-clock time for one figure of one artefact
+_AS_SMALL, _AS_FAST = 1.1, 1.03  # payloads and latencies of forms of one rung that do not count as different
 
+Told = Callable[[int, int, str], None]  # rungs done, rungs in all, a note
 Outputs = NDArray[np.float32]
 
 
@@ -60,75 +62,85 @@ class Tailored:
 
 
 @dataclass(frozen=True, eq=False)
-class _Artefact:
-    """A net as the file that would run. `outputs` are the runtime's for the validation rows."""
-
-    precision: str
-    weight_bits: int
-    mask: Mask
-    model: bytes
-    payload: bytes
-    macs: int
-    outputs: Outputs
-
-
-@dataclass(frozen=True, eq=False)
 class _Bench:
     """What every recipe of one device is held against."""
 
-    personal: Net
-    reference: _Artefact
-    data: DeviceData
+    cloth: Cloth
+    reference: Artefact
     plan: Plan
     hardware: DeviceProfile
+    counter: EnergyCounter | None
+
+    @property
+    def data(self) -> DeviceData:
+        return self.cloth.data
 
     @property
     def sample(self) -> NDArray[np.generic]:
         splits = (self.data.validation, self.data.train, self.data.test)
         return next(split.x[:1] for split in splits if len(split))
 
-    def judge(self, artefact: _Artefact) -> Verdict:
+    def judge(self, made: Artefact) -> Verdict:
         labels = self.data.validation.y
-        return judge(self.reference.outputs, artefact.outputs, labels, kind=self.data.kind, gate=self.plan.gate)
+        return judge(self.reference.outputs, made.outputs, labels, kind=self.data.kind, gate=self.plan.gate)
 
-    def latency_ratio(self, artefact: _Artefact) -> float:
-        return latency_ratio(self.reference.model, artefact.model, self.sample, seconds=MEASURE_S)
+    def latencies_us(self, made: Sequence[Artefact]) -> tuple[float, ...]:
+        return latencies_us([one.model for one in made], self.sample, seconds=MEASURE_S)
 
-    def measure(self, artefact: _Artefact) -> Efficiency:
+    def latency_ratio(self, made: Artefact) -> float:
+        return latency_ratio(self.reference.model, made.model, self.sample, seconds=MEASURE_S)
+
+    def measure(self, made: Artefact) -> Efficiency:
         return measure(
-            artefact.model,
-            artefact.payload,
+            made.model,
+            made.payload,
             self.sample,
-            artefact.macs,
+            made.macs,
             slowdown=self.hardware.slowdown_modelled,
             energy_pj_per_mac=self.hardware.energy_pj_per_mac_modelled,
+            counter=self.counter,
             seconds=MEASURE_S,
         )
 
 
-def tailor(personal: Net, data: DeviceData, plan: Plan, hardware: DeviceProfile) -> Tailored:
+def tailor(
+    personal: Net,
+    data: DeviceData,
+    plan: Plan,
+    hardware: DeviceProfile,
+    *,
+    store: DeviceStore,
+    told: Told = lambda _done, _total, _note: None,
+) -> Tailored:
     """Try every recipe of the plan on the personal fp32 model.
 
     Calibration and distillation see the train split, decisions the validation split, nothing sees the test split.
     A recipe that cannot be carried out, or whose artefact answers NaN or infinity, becomes a line in `problems`; so
-    does a device without train or validation rows, which has only its reference.
+    does a device on whose rows nothing can be planned, which has only its reference.
+
+    Args:
+        store: Where operator timings are kept for the next time.
+        told: Hears how far the ladder has come.
 
     Raises:
         PlanError: the personal model itself answers NaN or infinity.
     """
     bench = _bench(personal, data, plan, hardware)
-    narrow = cache(partial(_narrow, bench))  # recipes that differ in precision alone share it
+    total = len(plan.recipes)
+    told(0, total, "planning layer by layer")
+    try:
+        choices = _choices(bench, store)
+    except Exception as error:  # whatever planning breaks on, the device goes on with the model that it has
+        line = f"device {data.device_id}: {error}; it runs the fp32 model"
+        return Tailored(_reference(bench), (), (line,))
     rungs, problems = [], []
-    for recipe in plan.recipes if len(data.train) and len(data.validation) else ():
+    for done, recipe in enumerate(plan.recipes):
+        told(done, total, recipe.name)
         try:
-            rungs.append(_try_recipe(bench, recipe, *narrow(recipe.keep_fraction, recipe.distil_steps)))
+            rungs.append(_try_recipe(bench, recipe, _allotted(bench, choices, recipe)))
         except Exception as error:  # whatever one recipe breaks on, the device and the other recipes go on
             problems.append(f"recipe {recipe.name!r} on device {data.device_id}: {error}")
-    if not len(data.train) or not len(data.validation):
-        problems.append(
-            f"device {data.device_id}: {len(data.train)} train and {len(data.validation)} validation rows; "
-            "tailoring needs both, so it runs the fp32 model"
-        )
+    told(total, total, "")
     return Tailored(_reference(bench), tuple(rungs), tuple(problems))
 
 
@@ -138,10 +150,17 @@ def reference_of(personal: Net, data: DeviceData, plan: Plan, hardware: DevicePr
 
 
 def _bench(personal: Net, data: DeviceData, plan: Plan, hardware: DeviceProfile) -> _Bench:
-    reference = _artefact(personal, Mask(), data.validation.x)
-    if not np.isfinite(reference.outputs).all():
-        raise PlanError(f"device {data.device_id}: the personal model answers NaN or infinity; train it anew")
-    return _Bench(personal, reference, data, plan, hardware)
+    try:
+        reference = artefact(personal, Mask(), data.validation.x)
+    except PlanError:
+        raise PlanError(f"device {data.device_id}: the personal model answers NaN or infinity; train it anew") from None
+    return _Bench(Cloth(personal, data, plan.model, plan.seed), reference, plan, hardware, _counter(plan.budget))
+
+
+def _counter(budget: Budget) -> EnergyCounter | None:
+    """The platform's; a battery's gauge takes ten seconds a figure, which only a limit on energy is worth."""
+    counter = energy_counter()
+    return None if counter and counter.window_s > MEASURE_S and budget.energy_mj is None else counter
 
 
 def _reference(bench: _Bench) -> Tried:
@@ -155,62 +174,62 @@ def unmet(budget: Budget, efficiency: Efficiency) -> tuple[str, ...]:
     return tuple(f"{check.name} {check.actual:.4g} of {check.limit:.4g}" for check in checks if check.met is False)
 
 
-def _try_recipe(bench: _Bench, recipe: Recipe, net: Net, mask: Mask) -> Tried:
-    artefact = _artefact(_in_precision(net, recipe, bench.data), mask, bench.data.validation.x, recipe.weight_bits)
-    if not np.isfinite(artefact.outputs).all():
-        raise PlanError("its artefact answers NaN or infinity; it is left out")
-    return _tried(bench, recipe.name, artefact, bench.judge(artefact), bench.latency_ratio(artefact))
+def _choices(bench: _Bench, store: DeviceStore) -> Choices:
+    data = bench.data
+    if not len(data.train) or not len(data.validation):
+        counts = f"{len(data.train)} train and {len(data.validation)} validation rows"
+        raise PlanError(f"{counts}, tailoring needs both")
+    return layer_choices(bench.cloth.personal, bench.cloth.calibration, bench.plan.model, LatencyTable(store))
 
 
-def _narrow(bench: _Bench, keep_fraction: float, distil_steps: int) -> tuple[Net, Mask]:
-    """The personal model with fewer channels, distilled where that does not lower the validation score."""
-    data, spec = bench.data, bench.plan.model
-    pruned, mask = prune(bench.personal, data.train.x, keep_fraction)
-    if distil_steps == 0:
-        return pruned, mask
-    tuned = distil(pruned, bench.personal, data.train, spec=spec, steps=distil_steps, seed=bench.plan.seed)
-    worse = TASKS[data.kind].improves(_torch_score(pruned, data), over=_torch_score(tuned, data))
-    return (pruned if worse else tuned), mask
+def _allotted(bench: _Bench, choices: Choices, recipe: Recipe) -> Allotment:
+    """Within the device's budget if that can be; a variant that misses it may still be the best there is."""
+    payload_bytes = float_bytes(bench.cloth.personal) / recipe.shrink
+    budget = bench.plan.budget
+    latency_us = None if budget.latency_ms is None else budget.latency_ms * 1000 / bench.hardware.slowdown_modelled
+    try:
+        return allot(choices, Limits(payload_bytes, latency_us, budget.peak_ram_bytes))
+    except PlanError:
+        return allot(choices, Limits(payload_bytes))
 
 
-def _in_precision(net: Net, recipe: Recipe, data: DeviceData) -> Net | QuantisedNet:
-    if recipe.precision == "fp32":
-        return net
-    if recipe.precision != "int8":
-        raise PlanError(f"precision must be int8 or fp32, got {recipe.precision!r}")
-    return quantise(net, data.train.x, weight_bits=recipe.weight_bits)
+def _try_recipe(bench: _Bench, recipe: Recipe, allotment: Allotment) -> Tried:
+    net, mask = compress(bench.cloth, allotment, recipe.distil_steps)
+    ways = forms(net, bench.cloth.calibration, recipe.precision)
+    made, verdict = _best(bench, [artefact(form, mask, bench.data.validation.x) for form in ways])
+    return _tried(bench, recipe.name, made, verdict, bench.latency_ratio(made))
 
 
-def _artefact(net: Net | QuantisedNet, mask: Mask, x: NDArray[np.generic], weight_bits: int = 32) -> _Artefact:
-    quantised = isinstance(net, QuantisedNet)
-    model = to_onnx(net)
-    return _Artefact(
-        precision="int8" if quantised else "fp32",
-        weight_bits=weight_bits if quantised else 32,
-        mask=mask,
-        model=model,
-        payload=pack(net),
-        macs=macs(net),
-        outputs=predict(open_session(model), x),
-    )
+def _best(bench: _Bench, made: Sequence[Artefact]) -> tuple[Artefact, Verdict]:
+    """Of those not rejected, if there are any, and about as small as the smallest payload, the fastest one.
+
+    Of several that are about as fast, the smallest file: luck in measuring is no reason.
+    """
+    judged = [(one, bench.judge(one)) for one in made]
+    passed = [(one, verdict) for one, verdict in judged if verdict.verdict != REJECTED] or judged
+    smallest = min(len(one.payload) for one, _ in passed)
+    small = [(one, verdict) for one, verdict in passed if len(one.payload) <= _AS_SMALL * smallest]
+    took_us = bench.latencies_us([one for one, _ in small]) if len(small) > 1 else (0.0,)
+    fast = [pair for pair, us in zip(small, took_us, strict=True) if us <= _AS_FAST * min(took_us)]
+    return min(fast, key=lambda pair: len(pair[0].model))
 
 
-def _tried(bench: _Bench, recipe: str, artefact: _Artefact, verdict: Verdict, ratio: float) -> Tried:
-    efficiency = bench.measure(artefact)
+def _tried(bench: _Bench, recipe: str, made: Artefact, verdict: Verdict, ratio: float) -> Tried:
+    efficiency = bench.measure(made)
     rung = Rung(
         recipe=recipe,
-        precision=artefact.precision,
-        weight_bits=artefact.weight_bits,
-        mask=artefact.mask,
-        validation_score=_score(artefact.outputs, bench.data),
+        precision=made.precision,
+        weight_bits=made.weight_bits,
+        mask=made.mask,
+        validation_score=_score(made.outputs, bench.data),
         verdict=verdict,
         efficiency=efficiency,
         latency_ratio=ratio,
-        payload_sha256=hashlib.sha256(artefact.payload).hexdigest(),
+        payload_sha256=hashlib.sha256(made.payload).hexdigest(),
         unmet=unmet(bench.plan.budget, efficiency),
         note=_note(verdict, ratio),
     )
-    return Tried(rung, artefact.payload)
+    return Tried(rung, made.payload)
 
 
 def _note(verdict: Verdict, ratio: float) -> str:
@@ -221,8 +240,3 @@ def _note(verdict: Verdict, ratio: float) -> str:
 
 def _score(outputs: Outputs, data: DeviceData) -> float:
     return TASKS[data.kind].score(outputs, data.validation.y) if len(data.validation) else 0.0
-
-
-def _torch_score(net: Net, data: DeviceData) -> float:
-    with torch.no_grad():
-        return _score(realise(net)(torch.from_numpy(data.validation.x)).numpy(), data)

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from fedtailor.protos.samples import Samples
 from fedtailor.protos.schema import State
 from fedtailor.strategies.models.model import build, load_state, read_state
 from fedtailor.strategies.task import TASKS
+from fedtailor.strategies.train_step import backward, forward, in_layers
 
 Penalty = Callable[[nn.Module], None]
 Schedule = Callable[[float], float]  # from the share of training done to the share of the learning rate
@@ -49,34 +51,50 @@ def train(
     schedule: Schedule = constant,
     after_backward: Penalty | None = None,
 ) -> Trained:
-    """Train a copy of `start` for `plan.epochs` over `samples`.
-
-    `after_backward` may change the gradients before each step (a proximal term, frozen layers).
-    Rows are shuffled by `seed`; equal arguments give equal bits on one platform.
-    """
+    """Train a copy of `start` for `plan.epochs` over `samples`; as `fit`."""
     began = time.thread_time()
     module = build(spec)
     load_state(module, start)
+    loss = fit(module, samples, spec, plan, seed=seed, schedule=schedule, after_backward=after_backward)
+    return Trained(read_state(module), loss, time.thread_time() - began)
+
+
+def fit(
+    module: nn.Module,
+    samples: Samples,
+    spec: ModelSpec,
+    plan: TrainPlan,
+    *,
+    seed: int,
+    schedule: Schedule = constant,
+    after_backward: Penalty | None = None,
+) -> float:
+    """Train the module's parameters in place for `plan.epochs`; the mean loss of the last epoch, 0 without rows.
+
+    `after_backward` may change the gradients before each step (a proximal term, frozen layers).
+    Rows are shuffled by `seed`; equal arguments give equal bits on one platform.
+
+    Raises:
+        PlanError: the precision of the plan's footprint is unknown.
+    """
     optimiser = torch.optim.SGD(
         module.parameters(), lr=plan.learning_rate, momentum=plan.momentum, weight_decay=plan.weight_decay
     )
-    task = TASKS[spec.kind]
+    answers = partial(forward, in_layers(module), footprint=plan.footprint)
     steps = plan.epochs * math.ceil(len(samples) / plan.batch_size)
     losses = []
-    for step, (x, y) in enumerate(_batches(samples, plan, seed)):
+    for step, batch in enumerate(_batches(samples, plan, seed)):
         for group in optimiser.param_groups:
             group["lr"] = plan.learning_rate * schedule(step / steps)
         optimiser.zero_grad()
-        loss = task.loss(module(x), y, spec)
-        loss.backward()
+        losses.append(backward(partial(_loss, answers, spec, batch), len(batch[0]), plan.footprint))
         if after_backward:
             after_backward(module)
         if plan.clip_norm:
             nn.utils.clip_grad_norm_(module.parameters(), plan.clip_norm)
         optimiser.step()
-        losses.append(loss.item())
     last_epoch = losses[steps - steps // max(plan.epochs, 1) :]
-    return Trained(read_state(module), float(np.mean(last_epoch)) if losses else 0.0, time.thread_time() - began)
+    return float(np.mean(last_epoch)) if losses else 0.0
 
 
 def predict_state(state: State, spec: ModelSpec, samples: Samples, *, batch_rows: int = 256) -> Tensor:
@@ -100,6 +118,11 @@ def loss_of_state(state: State, spec: ModelSpec, samples: Samples) -> float:
     if len(samples) == 0:
         return 0.0
     return float(TASKS[spec.kind].loss(predict_state(state, spec, samples), torch.from_numpy(samples.y), spec))
+
+
+def _loss(answers: Callable[[Tensor], Tensor], spec: ModelSpec, batch: tuple[Tensor, Tensor], part: slice) -> Tensor:
+    x, y = batch
+    return TASKS[spec.kind].loss(answers(x[part]), y[part], spec)
 
 
 def _batches(samples: Samples, plan: TrainPlan, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -5,7 +5,10 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Upper limits, all inclusive; None is no limit. `accuracy_margin` is the gate's here; None leaves the job's."""
+    """Upper limits, all inclusive; None is no limit. `accuracy_margin` is the gate's here; None leaves the job's.
+
+    `peak_ram_bytes` is of a variant that runs, `train_ram_bytes` of a training step beside the process itself.
+    """
 
     latency_ms: float | None = None
     size_bytes: int | None = None
@@ -13,6 +16,7 @@ class Budget:
     energy_mj: float | None = None
     uplink_bytes: int | None = None
     accuracy_margin: float | None = None
+    train_ram_bytes: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):

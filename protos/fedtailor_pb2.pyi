@@ -7,20 +7,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Budget(_message.Message):
-    __slots__ = ("latency_ms", "size_bytes", "peak_ram_bytes", "energy_mj", "uplink_bytes", "accuracy_margin")
+    __slots__ = ("latency_ms", "size_bytes", "peak_ram_bytes", "energy_mj", "uplink_bytes", "accuracy_margin", "train_ram_bytes")
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     PEAK_RAM_BYTES_FIELD_NUMBER: _ClassVar[int]
     ENERGY_MJ_FIELD_NUMBER: _ClassVar[int]
     UPLINK_BYTES_FIELD_NUMBER: _ClassVar[int]
     ACCURACY_MARGIN_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_RAM_BYTES_FIELD_NUMBER: _ClassVar[int]
     latency_ms: float
     size_bytes: int
     peak_ram_bytes: int
     energy_mj: float
     uplink_bytes: int
     accuracy_margin: float
-    def __init__(self, latency_ms: _Optional[float] = ..., size_bytes: _Optional[int] = ..., peak_ram_bytes: _Optional[int] = ..., energy_mj: _Optional[float] = ..., uplink_bytes: _Optional[int] = ..., accuracy_margin: _Optional[float] = ...) -> None: ...
+    train_ram_bytes: int
+    def __init__(self, latency_ms: _Optional[float] = ..., size_bytes: _Optional[int] = ..., peak_ram_bytes: _Optional[int] = ..., energy_mj: _Optional[float] = ..., uplink_bytes: _Optional[int] = ..., accuracy_margin: _Optional[float] = ..., train_ram_bytes: _Optional[int] = ...) -> None: ...
 
 class Benchmark(_message.Message):
     __slots__ = ("gemm_m1_fp32_gflops", "gemm_m1_int8_gops", "gemm_m256_fp32_gflops", "gemm_m256_int8_gops", "depthwise_fp32_gflops", "pointwise_fp32_gflops", "copy_l2_gb_s", "copy_l3_gb_s", "copy_dram_gb_s", "cpu_s")
@@ -126,21 +128,33 @@ class ModelSpec(_message.Message):
     target_scale: float
     def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., kind: _Optional[str] = ..., input_shape: _Optional[_Iterable[int]] = ..., outputs: _Optional[int] = ..., feature_means: _Optional[_Iterable[float]] = ..., feature_scales: _Optional[_Iterable[float]] = ..., target_mean: _Optional[float] = ..., target_scale: _Optional[float] = ...) -> None: ...
 
+class Footprint(_message.Message):
+    __slots__ = ("precision", "checkpoints", "micro_batch")
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    MICRO_BATCH_FIELD_NUMBER: _ClassVar[int]
+    precision: str
+    checkpoints: int
+    micro_batch: int
+    def __init__(self, precision: _Optional[str] = ..., checkpoints: _Optional[int] = ..., micro_batch: _Optional[int] = ...) -> None: ...
+
 class TrainPlan(_message.Message):
-    __slots__ = ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "clip_norm")
+    __slots__ = ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "clip_norm", "footprint")
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     MOMENTUM_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_DECAY_FIELD_NUMBER: _ClassVar[int]
     CLIP_NORM_FIELD_NUMBER: _ClassVar[int]
+    FOOTPRINT_FIELD_NUMBER: _ClassVar[int]
     epochs: int
     batch_size: int
     learning_rate: float
     momentum: float
     weight_decay: float
     clip_norm: float
-    def __init__(self, epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., momentum: _Optional[float] = ..., weight_decay: _Optional[float] = ..., clip_norm: _Optional[float] = ...) -> None: ...
+    footprint: Footprint
+    def __init__(self, epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., momentum: _Optional[float] = ..., weight_decay: _Optional[float] = ..., clip_norm: _Optional[float] = ..., footprint: _Optional[_Union[Footprint, _Mapping]] = ...) -> None: ...
 
 class PersonalPlan(_message.Message):
     __slots__ = ("method", "epochs", "batch_size", "learning_rate", "proximal")
@@ -157,18 +171,16 @@ class PersonalPlan(_message.Message):
     def __init__(self, method: _Optional[str] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., proximal: _Optional[float] = ...) -> None: ...
 
 class Recipe(_message.Message):
-    __slots__ = ("name", "keep_fraction", "weight_bits", "precision", "distil_steps")
+    __slots__ = ("name", "shrink", "precision", "distil_steps")
     NAME_FIELD_NUMBER: _ClassVar[int]
-    KEEP_FRACTION_FIELD_NUMBER: _ClassVar[int]
-    WEIGHT_BITS_FIELD_NUMBER: _ClassVar[int]
+    SHRINK_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
     DISTIL_STEPS_FIELD_NUMBER: _ClassVar[int]
     name: str
-    keep_fraction: float
-    weight_bits: int
+    shrink: float
     precision: str
     distil_steps: int
-    def __init__(self, name: _Optional[str] = ..., keep_fraction: _Optional[float] = ..., weight_bits: _Optional[int] = ..., precision: _Optional[str] = ..., distil_steps: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., shrink: _Optional[float] = ..., precision: _Optional[str] = ..., distil_steps: _Optional[int] = ...) -> None: ...
 
 class CodecSpec(_message.Message):
     __slots__ = ("name", "version", "args")
@@ -244,7 +256,7 @@ class Mask(_message.Message):
     def __init__(self, layers: _Optional[_Iterable[_Union[KeptChannels, _Mapping]]] = ...) -> None: ...
 
 class Efficiency(_message.Message):
-    __slots__ = ("payload_bytes", "file_bytes", "macs", "latency_p50_us_measured", "latency_p99_us_measured", "cpu_p50_us_measured", "load_ms_measured", "memory_bytes_measured", "latency_ms_modelled", "energy_mj_modelled")
+    __slots__ = ("payload_bytes", "file_bytes", "macs", "latency_p50_us_measured", "latency_p99_us_measured", "cpu_p50_us_measured", "load_ms_measured", "memory_bytes_measured", "latency_ms_modelled", "energy_mj_modelled", "energy_mj_measured")
     PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
     FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MACS_FIELD_NUMBER: _ClassVar[int]
@@ -255,6 +267,7 @@ class Efficiency(_message.Message):
     MEMORY_BYTES_MEASURED_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_MODELLED_FIELD_NUMBER: _ClassVar[int]
     ENERGY_MJ_MODELLED_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_MJ_MEASURED_FIELD_NUMBER: _ClassVar[int]
     payload_bytes: int
     file_bytes: int
     macs: int
@@ -265,7 +278,8 @@ class Efficiency(_message.Message):
     memory_bytes_measured: int
     latency_ms_modelled: float
     energy_mj_modelled: float
-    def __init__(self, payload_bytes: _Optional[int] = ..., file_bytes: _Optional[int] = ..., macs: _Optional[int] = ..., latency_p50_us_measured: _Optional[float] = ..., latency_p99_us_measured: _Optional[float] = ..., cpu_p50_us_measured: _Optional[float] = ..., load_ms_measured: _Optional[float] = ..., memory_bytes_measured: _Optional[int] = ..., latency_ms_modelled: _Optional[float] = ..., energy_mj_modelled: _Optional[float] = ...) -> None: ...
+    energy_mj_measured: float
+    def __init__(self, payload_bytes: _Optional[int] = ..., file_bytes: _Optional[int] = ..., macs: _Optional[int] = ..., latency_p50_us_measured: _Optional[float] = ..., latency_p99_us_measured: _Optional[float] = ..., cpu_p50_us_measured: _Optional[float] = ..., load_ms_measured: _Optional[float] = ..., memory_bytes_measured: _Optional[int] = ..., latency_ms_modelled: _Optional[float] = ..., energy_mj_modelled: _Optional[float] = ..., energy_mj_measured: _Optional[float] = ...) -> None: ...
 
 class Verdict(_message.Message):
     __slots__ = ("verdict", "rows", "reference_only", "variant_only", "drop", "bound", "margin", "confidence")
@@ -302,7 +316,7 @@ class Rung(_message.Message):
     NOTE_FIELD_NUMBER: _ClassVar[int]
     recipe: str
     precision: str
-    weight_bits: int
+    weight_bits: float
     mask: Mask
     validation_score: float
     verdict: Verdict
@@ -311,7 +325,7 @@ class Rung(_message.Message):
     payload_sha256: str
     unmet: _containers.RepeatedScalarFieldContainer[str]
     note: str
-    def __init__(self, recipe: _Optional[str] = ..., precision: _Optional[str] = ..., weight_bits: _Optional[int] = ..., mask: _Optional[_Union[Mask, _Mapping]] = ..., validation_score: _Optional[float] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., efficiency: _Optional[_Union[Efficiency, _Mapping]] = ..., latency_ratio: _Optional[float] = ..., payload_sha256: _Optional[str] = ..., unmet: _Optional[_Iterable[str]] = ..., note: _Optional[str] = ...) -> None: ...
+    def __init__(self, recipe: _Optional[str] = ..., precision: _Optional[str] = ..., weight_bits: _Optional[float] = ..., mask: _Optional[_Union[Mask, _Mapping]] = ..., validation_score: _Optional[float] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., efficiency: _Optional[_Union[Efficiency, _Mapping]] = ..., latency_ratio: _Optional[float] = ..., payload_sha256: _Optional[str] = ..., unmet: _Optional[_Iterable[str]] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Ladder(_message.Message):
     __slots__ = ("device_id", "round", "base_version", "base_hash", "personal_method", "base_validation_score", "personal_validation_score", "reference", "rungs")

@@ -9,6 +9,20 @@ PLAN_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """How a training step is kept small; as it stands, nothing is saved.
+
+    `precision` of layers and activations is `fp32` or `bf16` (parameters and sums stay fp32). Activations of all but
+    the last of `checkpoints` runs of layers are computed a second time instead of held; 0 or 1 holds all. Gradients of
+    a batch are summed over `micro_batch` rows at a time; 0 takes the batch at once.
+    """
+
+    precision: str = "fp32"
+    checkpoints: int = 0
+    micro_batch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainPlan:
     """SGD with momentum on the device's train split, from exactly the public base."""
 
@@ -18,6 +32,7 @@ class TrainPlan:
     momentum: float = 0.9
     weight_decay: float = 0.0
     clip_norm: float = 0.0
+    footprint: Footprint = field(default_factory=Footprint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +51,15 @@ class PersonalPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One rung of the ladder. `precision` is how it computes, `int8` or `fp32`; `weight_bits` how int8 is stored."""
+    """One rung of the ladder: a payload planned to take at most 1/`shrink` of 4 bytes a parameter.
+
+    Which channels go and how many bits each layer's weights get is planned on the device. `precision` is how it
+    computes: `int8`, `fp32`, or `fastest`, whichever of the two measures faster there.
+    """
 
     name: str
-    keep_fraction: float
-    weight_bits: int = 8
-    precision: str = "int8"
+    shrink: float
+    precision: str = "fastest"
     distil_steps: int = 0
 
 

@@ -1,9 +1,10 @@
-"""A model in integers as a chain of layers: what an int8 artefact is built from.
+"""A model in integers as a graph of layers: what an int8 artefact is built from.
 
-Values run through the chain as tokens, float32 or u8. A u8 value q stands for scale · (q − zero_point) on the grid of
-the layer that made it; layers that only move or compare values keep the grid they find. A ReLU after a convolution is
-the lower end of its output grid. What is not quantised (the input's `Affine`, all that follows the last `Linear`) is
-the layer of `protos/net.py` itself.
+Values are tokens, float32 or u8. A u8 value q stands for scale · (q − zero_point) on the grid of the layer that made
+it; layers that only move or compare values (`ChannelsFirst`, `ChannelsLast`, `MaxPool`, `Flatten`, and `Activation`
+with "relu") keep the grid they find. A ReLU or ReLU6 after a convolution is the ends of its output grid. What computes
+in float32 (the input's `Affine`, attention, layers that measure faster so, all that follows the last linear layer) is
+the layer of `protos/net.py` itself, between `Dequantise` and `Quantise`.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtailor.protos.net import Affine, ChannelsFirst, ChannelsLast, Flatten, MaxPool, Relu
+from fedtailor.protos.net import Function, Layer, Wires, checked_wires
 from fedtailor.protos.schema import Floats
 
 Int8s = NDArray[np.int8]
@@ -39,6 +40,13 @@ class Quantise:
 
     name: str
     output: Grid
+
+
+@dataclass(frozen=True)
+class Dequantise:
+    """u8 to float32."""
+
+    name: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,25 +96,81 @@ class QuantisedEmbedding:
     output: Grid
 
 
+@dataclass(frozen=True)
+class QuantisedAdd:
+    """The sum of two u8 values, each on its own grid."""
+
+    name: str
+    output: Grid
+
+
+@dataclass(frozen=True)
+class QuantisedConcat:
+    """As `Concat`; each u8 value is brought from its own grid onto the output's."""
+
+    name: str
+    axis: int
+    output: Grid
+
+
+@dataclass(frozen=True)
+class QuantisedActivation:
+    """A function of u8, u8 again: 256 answers, looked up."""
+
+    name: str
+    function: Function
+    output: Grid
+
+
+@dataclass(frozen=True)
+class QuantisedAveragePool:
+    """As `AveragePool` on u8, on a grid of its own."""
+
+    name: str
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    output: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class BlockLinear:
+    """A linear layer with 4-bit weights that reads and answers float32.
+
+    weight int8 [out, in], −8 to 7; scales [out, ⌈in / block⌉], one for each run of `block` inputs (a power of two, at
+    least 16); bias float32 [out].
+    """
+
+    name: str
+    weight: Int8s
+    scales: Floats
+    bias: Floats
+    block: int
+
+
 QuantisedLayer = (
-    Affine
-    | ChannelsFirst
-    | ChannelsLast
-    | Relu
-    | MaxPool
-    | Flatten
+    Layer
     | Quantise
+    | Dequantise
     | QuantisedConv
     | QuantisedLinear
     | QuantisedAverage
     | QuantisedEmbedding
+    | QuantisedAdd
+    | QuantisedConcat
+    | QuantisedActivation
+    | QuantisedAveragePool
+    | BlockLinear
 )
 
 
 @dataclass(frozen=True)
 class QuantisedNet:
-    """As `Net`: `input_shape` is one sample, `tokens` says that it holds integers (int64)."""
+    """As `Net`: `input_shape` is one sample, `tokens` says that it holds integers (int64), `wires` who reads whom."""
 
     input_shape: tuple[int, ...]
     tokens: bool
     layers: tuple[QuantisedLayer, ...]
+    wires: Wires = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wires", checked_wires(self.wires, len(self.layers)))

@@ -1,8 +1,9 @@
 """One run in figures: what tables, pages and programs show."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedtailor.protos.budget import Budget
+from fedtailor.protos.certificate import Certificates
 from fedtailor.protos.data_profile import DataProfile
 from fedtailor.protos.device_profile import DeviceProfile
 from fedtailor.protos.messages import Scores
@@ -63,3 +64,4 @@ class Summary:
     gate: GatePlan
     withdrawn: tuple[str, ...]
     seconds: float
+    certificates: Certificates = field(default_factory=Certificates)

@@ -11,11 +11,14 @@ FALLBACK = "fp32"  # the recipe name of the personal model itself
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """One recipe tried on one device. `note` says why a rung cannot be deployed; empty if it can."""
+    """One recipe tried on one device. `note` says why a rung cannot be deployed; empty if it can.
+
+    `weight_bits` is the mean over weights of the width they are written in, before entropy coding.
+    """
 
     recipe: str
     precision: str
-    weight_bits: int
+    weight_bits: float
     mask: Mask
     validation_score: float
     verdict: Verdict

@@ -14,12 +14,8 @@ TRAIN = TrainPlan(epochs=1, batch_size=16, learning_rate=0.05, momentum=0.9, cli
 PERSONAL = PersonalPlan(method=AUTO, epochs=30, batch_size=16, learning_rate=0.05)
 GATE = GatePlan()
 LADDER = (
-    Recipe(name="int8", keep_fraction=1.0, precision="int8"),
-    *(
-        Recipe(name=f"keep{percent}-{precision}", keep_fraction=percent / 100, precision=precision, distil_steps=200)
-        for percent in (75, 50, 35, 25)
-        for precision in ("fp32", "int8")
-    ),
+    Recipe(name="int8", shrink=1, precision="int8"),
+    *(Recipe(name=f"x{shrink}", shrink=shrink, distil_steps=200) for shrink in (8, 16, 24, 40, 64)),
 )
 
 

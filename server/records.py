@@ -145,6 +145,7 @@ def _rung_row(ladder: int, position: int, rung: Rung) -> RungRow:
         latency_p50_us_measured=cost.latency_p50_us_measured,
         latency_ms_modelled=cost.latency_ms_modelled,
         energy_mj_modelled=cost.energy_mj_modelled,
+        energy_mj_measured=cost.energy_mj_measured,
         latency_ratio=rung.latency_ratio,
         verdict=verdict.verdict,
         verdict_rows=verdict.rows,

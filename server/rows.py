@@ -138,7 +138,7 @@ class RungRow(Row):
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
     recipe: Mapped[str]
     precision: Mapped[str]
-    weight_bits: Mapped[int]
+    weight_bits: Mapped[float]
     validation_score: Mapped[float | None]
     payload_bytes: Mapped[int]
     file_bytes: Mapped[int]
@@ -146,6 +146,7 @@ class RungRow(Row):
     latency_p50_us_measured: Mapped[float | None]
     latency_ms_modelled: Mapped[float | None]
     energy_mj_modelled: Mapped[float | None]
+    energy_mj_measured: Mapped[float | None]
     latency_ratio: Mapped[float | None]
     verdict: Mapped[str]
     verdict_rows: Mapped[int]

@@ -104,7 +104,7 @@ def admit(run: Run, found: Exchange, joined: Sequence[str], *, round_: int) -> N
     with run.registry.transaction() as session:
         for device_id in joined:
             profile = run.roster.profiles[device_id]
-            plan, word = choose_plan(profile, _template(run.job, run.model), counts)
+            plan, word = choose_plan(profile, plan_template(run.job, run.model), counts)
             run.plans[device_id] = plan
             save_profile(session, profile)
             save_plan(session, plan, word)
@@ -181,7 +181,7 @@ def _acknowledged(registry: Registry) -> dict[str, int]:
         return {row[0]: row[1] for row in session.execute(query)}
 
 
-def _template(job: Job, model: ModelSpec) -> Plan:
+def plan_template(job: Job, model: ModelSpec) -> Plan:
     return Plan(
         device_id="",
         round=0,

@@ -54,15 +54,14 @@ LIMITS = {
     "job.personal.batch_size": Limits(1),
     "job.personal.learning_rate": POSITIVE,
     "job.personal.proximal": Limits(0),
-    "job.recipes.keep_fraction": FRACTION,
-    "job.recipes.weight_bits": Limits(1, 8),
+    "job.recipes.shrink": Limits(1, 10_000),
     "job.recipes.distil_steps": Limits(0, 1_000_000),
     "job.gate.margin": FRACTION,
     "job.gate.confidence": Limits(0.5, 0.9999),
 }
 CHOICES = {
     "job.personal.method": ("auto", "shared", "finetune", "ditto", "head"),
-    "job.recipes.precision": ("int8", "fp32"),
+    "job.recipes.precision": ("fastest", "int8", "fp32"),
 }
 
 

@@ -11,6 +11,7 @@ from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.summary import DeviceRow, RoundRow, Summary
 from fedtailor.protos.variant import Ladder, Variant
 from fedtailor.protos.wire import from_bytes
+from fedtailor.server.certify import certify_fleet
 from fedtailor.server.job import job_from_json
 from fedtailor.server.registry import Registry
 from fedtailor.server.rows import (
@@ -44,6 +45,7 @@ def summarise(registry: Registry) -> Summary:
         model = from_bytes(ModelSpec, run.spec, sender=registry.name)
         job = job_from_json(run.job_json)
         task = TASKS[model.kind]
+        devices = _devices(session, registry.name)
         withdrawn = session.scalars(select(CohortRow.recipe).where(CohortRow.withdrawn).order_by(CohortRow.recipe))
         return Summary(
             name=run.name,
@@ -57,10 +59,11 @@ def summarise(registry: Registry) -> Summary:
             seed=job.seed,
             machine=run.machine,
             rounds=_rounds(session),
-            devices=_devices(session, registry.name),
+            devices=devices,
             gate=job.gate,
             withdrawn=tuple(withdrawn),
             seconds=run.seconds,
+            certificates=certify_fleet(devices, model.kind, job.gate, job.seed),
         )
 
 

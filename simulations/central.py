@@ -12,9 +12,11 @@ import numpy as np
 
 from fedtailor.client.fleet_file import read_fleet_file
 from fedtailor.client.profile_data import profile_data
-from fedtailor.client.train import score_state, train
+from fedtailor.client.train import Schedule, constant, score_state, train
+from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import TrainPlan
 from fedtailor.protos.samples import DeviceData, Samples
+from fedtailor.protos.schema import State
 from fedtailor.simulations.fleet import Fleet
 from fedtailor.simulations.materialise import resolve
 from fedtailor.strategies.models.model import initial_state
@@ -37,6 +39,15 @@ class Central:
     worst: float
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Base:
+    """A model trained on the pooled rows of a fleet; `cpu_s` is what that took."""
+
+    spec: ModelSpec
+    state: State
+    cpu_s: float
+
+
 def train_centrally(fleet: Fleet, seeds: Sequence[int], epochs: int, told: Callable[[int], None]) -> list[Central]:
     """Train once per seed on the pooled train split, and score every device's test split.
 
@@ -45,31 +56,65 @@ def train_centrally(fleet: Fleet, seeds: Sequence[int], epochs: int, told: Calla
     Raises:
         DataError, ConfigError, PlanError: the fleet's rows cannot be used.
     """
-    with TemporaryDirectory() as folder:
-        settled = resolve(fleet, Path(folder))
-        file = read_fleet_file(settled.data or Path())
-        devices = [file.device(member.device_id) for member in settled.members]
+    devices = devices_of(fleet)
     rows = []
     for done, seed in enumerate(seeds):
         told(done)
-        rows.append(_once(devices, fleet.job.model, seed, replace(PLAN, epochs=epochs)))
+        base = train_base(devices, fleet.job.model, replace(PLAN, epochs=epochs), seed=seed)
+        rows.append(_scored(base, devices, seed))
     told(len(seeds))
     return rows
 
 
-def _once(devices: Sequence[DeviceData], name: str | None, seed: int, plan: TrainPlan) -> Central:
-    spec = choose_model_spec([profile_data(device, None) for device in devices], name)
-    task = TASKS[spec.kind]
-    pooled = Samples(
-        np.concatenate([device.train.x for device in devices]), np.concatenate([device.train.y for device in devices])
+def devices_of(fleet: Fleet) -> list[DeviceData]:
+    """The rows of every device of a fleet.
+
+    Raises:
+        DataError, ConfigError: the fleet's rows cannot be used.
+    """
+    with TemporaryDirectory() as folder:
+        settled = resolve(fleet, Path(folder))
+        file = read_fleet_file(settled.data or Path())
+        return [file.device(member.device_id) for member in settled.members]
+
+
+def pooled(devices: Sequence[DeviceData]) -> DeviceData:
+    """All rows as if one device held them."""
+
+    def together(parts: Sequence[Samples]) -> Samples:
+        return Samples(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]))
+
+    return DeviceData(
+        device_id="pooled",
+        kind=devices[0].kind,
+        outputs=devices[0].outputs,
+        train=together([device.train for device in devices]),
+        validation=together([device.validation for device in devices]),
+        test=together([device.test for device in devices]),
     )
-    state = train(initial_state(spec, seed), pooled, spec, plan, seed=seed).state
-    scores = [score_state(state, spec, device.test) for device in devices if len(device.test)]
+
+
+def train_base(
+    devices: Sequence[DeviceData], model: str | None, plan: TrainPlan, *, seed: int, schedule: Schedule = constant
+) -> Base:
+    """Train a model, by name or chosen by the data, on all train rows.
+
+    Raises:
+        PlanError: the devices' data do not fit together, or no model takes it.
+    """
+    spec = choose_model_spec([profile_data(device, None) for device in devices], model)
+    trained = train(initial_state(spec, seed), pooled(devices).train, spec, plan, seed=seed, schedule=schedule)
+    return Base(spec=spec, state=trained.state, cpu_s=trained.cpu_s)
+
+
+def _scored(base: Base, devices: Sequence[DeviceData], seed: int) -> Central:
+    task = TASKS[base.spec.kind]
+    scores = [score_state(base.state, base.spec, device.test) for device in devices if len(device.test)]
     return Central(
         seed=seed,
         metric=task.metric,
         better=task.better,
-        model=spec.name,
+        model=base.spec.name,
         devices=len(scores),
         mean=float(np.mean(scores)),
         worst=min(scores) if task.better == "higher" else max(scores),

@@ -30,13 +30,19 @@ def artefact_checks(budget: Budget, efficiency: Efficiency | None) -> tuple[Chec
         takes = dict.fromkeys(("latency_ms", "size_bytes", "peak_ram_bytes", "energy_mj"), (None, "not measured"))
     else:
         takes = {
-            "latency_ms": (efficiency.latency_ms, "measured" if efficiency.latency_ms_modelled is None else "modelled"),
+            "latency_ms": (efficiency.latency_ms, _how(efficiency.latency_ms, efficiency.latency_ms_modelled)),
             "size_bytes": (efficiency.file_bytes, "measured"),
             "peak_ram_bytes": (efficiency.memory_bytes_measured, "measured"),
-            "energy_mj": (efficiency.energy_mj_modelled, "modelled"),
+            "energy_mj": (efficiency.energy_mj, _how(efficiency.energy_mj, efficiency.energy_mj_modelled)),
         }
     return tuple(
         Check(name=name, limit=limit, actual=actual, how=how)
         for name, (actual, how) in takes.items()
         if (limit := getattr(budget, name)) is not None
     )
+
+
+def _how(figure: float | None, modelled: float | None) -> str:
+    if figure is None:
+        return "not measured"
+    return "measured" if modelled is None else "modelled"

@@ -39,6 +39,21 @@ def weight_scales(weight: Doubles, top: int) -> Doubles:
     return best
 
 
+def sign_scales(weight: Doubles) -> Doubles:
+    """Per row of [out, in] the bfloat16 scale of least squared error for integers −1 and 1: the mean of |w|.
+
+    Source: Rastegari et al. 2016, XNOR-Net, arXiv:1603.05279, section 3.1.
+    """
+    return bfloat16_nearest(np.abs(weight).mean(1))
+
+
+def bfloat16_nearest(values: Doubles) -> Doubles:
+    """The nearest bfloat16, of two as near the even one."""
+    bits = values.astype(np.float32).view(np.uint32).astype(np.uint64)
+    nearest = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+    return nearest.astype(np.uint32).view(np.float32).astype(np.float64)
+
+
 def bfloat16_above(values: Doubles) -> Doubles:
     """The nearest bfloat16 that is not below each value of at least 0."""
     single = values.astype(np.float32)

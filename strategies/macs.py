@@ -2,13 +2,13 @@
 
 from math import prod
 
-from fedtailor.protos.net import Conv, Linear, Net
-from fedtailor.protos.quantised_net import QuantisedConv, QuantisedLinear, QuantisedNet
+from fedtailor.protos.net import Attention, Conv, Linear, Net
+from fedtailor.protos.quantised_net import BlockLinear, QuantisedConv, QuantisedLinear, QuantisedNet
 from fedtailor.strategies.shapes import layer_shapes
 
 
 def macs(net: Net | QuantisedNet) -> int:
-    """Multiply-accumulates of the convolutions and linear layers for one sample; padding counts as computed.
+    """Multiply-accumulates of convolutions, linear layers and attention for one sample; padding counts as computed.
 
     Raises:
         PlanError: the layers do not fit each other.
@@ -17,6 +17,8 @@ def macs(net: Net | QuantisedNet) -> int:
     for layer, shape in zip(net.layers, layer_shapes(net)[1:], strict=True):
         if isinstance(layer, Conv | QuantisedConv):
             total += layer.weight.size * prod(shape[1:])
-        elif isinstance(layer, Linear | QuantisedLinear):
+        elif isinstance(layer, Linear | QuantisedLinear | BlockLinear):
             total += layer.weight.size * prod(shape[:-1])
+        elif isinstance(layer, Attention):
+            total += 2 * shape[0] * shape[0] * shape[1]
     return total

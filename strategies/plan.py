@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,10 @@ from fedtailor.protos.data_profile import DataProfile
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.messages import Profile
 from fedtailor.protos.model_spec import ModelSpec
-from fedtailor.protos.plan import PersonalPlan, Plan
+from fedtailor.protos.plan import Footprint, PersonalPlan, Plan
 from fedtailor.strategies.models.model import build, choose_model, model_named
+from fedtailor.strategies.trace import trace
+from fedtailor.strategies.train_memory import footprint_within
 
 AUTO = "auto"
 LITTLE_LABELS = 40  # fewer: fine-tuning fits noise, and a validation split of this size cannot tell
@@ -80,12 +83,18 @@ def choose_plan(profile: Profile, template: Plan, fleet: Sequence[int]) -> tuple
     """One device's plan, and how it is personalised in a word for the table.
 
     template: the job's settings and the model, the same for every device. fleet: `fleet_counts`.
+
+    Raises:
+        PlanError: no training step fits the device's `train_ram_bytes`.
     """
     personal, word = choose_personal(profile.data, fleet, template.personal)
-    margin = profile.budget.accuracy_margin
+    margin, ram_bytes = profile.budget.accuracy_margin, profile.budget.train_ram_bytes
+    rows = max(template.train.batch_size, personal.batch_size)
+    footprint = template.train.footprint if ram_bytes is None else _footprint(template.model, rows, ram_bytes)
     plan = replace(
         template,
         device_id=profile.data.device_id,
+        train=replace(template.train, footprint=footprint),
         personal=personal,
         personal_parameters=_head(template.model) if personal.method == "head" else (),
         gate=template.gate if margin is None else replace(template.gate, margin=margin),
@@ -166,6 +175,11 @@ def _pooled(
     mean = shares @ means
     deviation = np.sqrt(shares @ (variances + (means - mean) ** 2))
     return mean, np.where(deviation > CONSTANT * np.maximum(np.abs(mean), CONSTANT), deviation, 1.0)
+
+
+@cache  # devices of one class ask the same
+def _footprint(spec: ModelSpec, rows: int, ram_bytes: int) -> Footprint:
+    return footprint_within(trace(build(spec), spec), rows, ram_bytes, moments=1)
 
 
 def _head(spec: ModelSpec) -> tuple[str, ...]:

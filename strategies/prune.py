@@ -1,221 +1,192 @@
-"""Structured removal of channels, with second-order compensation of what remains.
+"""Narrower layers from local samples: which channels go, and what remains fitted to what the dense network answered.
 
-Sources: Kurtic, Frantar & Alistarh 2023, arXiv:2302.04089 (ZipLM), section 3.1: whole structures are removed by the
-layer-wise squared error; Frantar & Alistarh 2022, arXiv:2208.11580 (Optimal Brain Compression), section 4: the update
-of the inverse Hessian. Different here: targets are the outputs of the dense network, inputs those of the network
-already pruned up to this layer, so each layer also repairs what the layers before it lost.
+Channels are chosen on the dense network, as `removal.py` says. Then the layers are gone through front to back: each one
+that reads something else than before gets the weights that come closest to its dense outputs from the inputs it has
+now, so it also repairs what the layers before it lost.
 """
 
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import ceil, prod
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedtailor.protos.errors import PlanError
-from fedtailor.protos.mask import KeptChannels, Mask
-from fedtailor.protos.net import (
-    ChannelsFirst,
-    ChannelsLast,
-    Conv,
-    Embedding,
-    Flatten,
-    GlobalAveragePool,
-    Linear,
-    MaxPool,
-    Net,
-    Relu,
-)
-from fedtailor.strategies.realise import realise
+from fedtailor.protos.mask import Mask
+from fedtailor.protos.net import Conv, Linear, Net
+from fedtailor.protos.schema import Doubles
+from fedtailor.strategies.groups import Group, Indices, channel_groups
+from fedtailor.strategies.narrow import narrowed
+from fedtailor.strategies.realise import Part, realise
+from fedtailor.strategies.removal import Reader, Removal, best_weight, removal
+from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.strategies.spread import spread_places, spread_rows
 from fedtailor.strategies.windows import input_windows
+from fedtailor.strategies.wiring import readers
 
-Indices = NDArray[np.int64]
-Producer = Conv | Linear | Embedding
-Consumer = Conv | Linear
+Samples = NDArray[np.generic]
 
 CALIBRATION_SAMPLES = 512
-CALIBRATION_ROWS = 40_000
-DAMPING = 1e-3  # of the mean diagonal of the Hessian
-
-_KEEPS_CHANNELS = (Relu, MaxPool, GlobalAveragePool, Flatten, ChannelsFirst, ChannelsLast)
-
-
-@dataclass(frozen=True)
-class Coupling:
-    """Positions of two layers in a chain: the first one's output channels are read by the second one alone.
-
-    `columns` [channels, k]: the columns of the consumer's flattened weight that read each channel.
-    """
-
-    producer: int
-    consumer: int
-    columns: Indices
+_MOST_ROWS = 40_000  # places of a layer's output that describe it
+_FEWEST_SAMPLES = 64
+_MOST_VALUES = 1 << 24  # of a layer's inputs, and of one value over all samples: 64 MiB each
+_BATCH_VALUES = 1 << 22  # of the largest value over the samples of one batch
+_MOST_COLUMNS = 4096  # inputs of a layer between which removal is compared
 
 
-@dataclass(frozen=True, eq=False)
-class Quadratic:
-    """A layer's output error as a function of its weight: trace(Wᵀ hessian W) − 2 · trace(Wᵀ target) + constant.
-
-    hessian [columns + 1, columns + 1], target [columns + 1, out]; the last column is the bias. Damping, which pulls
-    towards the weights the layer has, is part of both.
-    """
-
-    hessian: Tensor
-    target: Tensor
-
-
-def prune(net: Net, calibration: NDArray[np.generic], keep_fraction: float) -> tuple[Net, Mask]:
-    """Keep ceil(keep_fraction · channels) output channels of every layer that feeds exactly one other.
-
-    Layers are narrowed front to back. The consumer's weights and bias become the least-squares fit of its dense
-    outputs from the channels that are left; which ones are left is found by removing, one after another, the channel
-    whose removal costs least.
+def prune(
+    net: Net, calibration: Samples, keep: Mapping[str, int], *, found: Mapping[str, Removal] | None = None
+) -> tuple[Net, Mask]:
+    """Keep so many channels of the named groups of `channel_groups`, and all of those not named.
 
     Args:
         net: The network to narrow.
         calibration: Samples [N, *net.input_shape]; at most 512 of them are used, evenly spaced.
-        keep_fraction: Above 0, at most 1; at 1 the network comes back as it is.
+        keep: Channels left by group, 1 to as many as it has.
+        found: What `removals` said of this net on these samples, where it is known already: it holds for every number
+            of channels, and is most of the work.
 
     Raises:
-        ValueError: `keep_fraction` is out of range.
+        ValueError: a group is unknown, or a number out of range.
         PlanError: there are no samples to calibrate on.
     """
-    if not 0 < keep_fraction <= 1:
-        raise ValueError(f"prune: keep_fraction must be above 0 and at most 1, got {keep_fraction}")
-    if keep_fraction == 1:
+    groups = {group.name: group for group in channel_groups(net)}
+    for name, count in keep.items():
+        if name not in groups or not 1 <= count <= groups[name].channels:
+            known = ", ".join(f"{group.name} (1 to {group.channels})" for group in groups.values())
+            raise ValueError(f"prune: cannot keep {count} channels of {name!r}; groups of this net: {known or 'none'}")
+    chosen = [groups[name] for name in groups if keep.get(name, groups[name].channels) < groups[name].channels]
+    if not chosen:
         return net, Mask()
-    if len(calibration) == 0:
-        raise PlanError("prune: samples to calibrate on are needed, got none; keep all channels on this device")
-    every = ceil(len(calibration) / CALIBRATION_SAMPLES)
-    x = torch.from_numpy(np.ascontiguousarray(calibration[::every]))
-    pruned, entries = net, []
-    for coupling in couplings(net):
-        error = output_error(pruned, net, coupling.consumer, x)
-        total = len(coupling.columns)
-        keep = ceil(keep_fraction * total - 1e-9)  # 0.07 · 100 is above 7 in floating point
-        kept = cheapest_channels(error, coupling.columns, keep)
-        pruned = _narrowed(pruned, coupling, kept, error)
-        entries.append(KeptChannels(layer=net.layers[coupling.producer].name, total=total, kept=tuple(kept.tolist())))
-    return pruned, Mask(layers=tuple(entries))
+    orders = removals(net, calibration, chosen) if found is None else found
+    narrow, mask = narrowed(net, [(group, orders[group.name].kept(keep[group.name])) for group in chosen])
+    return refitted(narrow, net, mask, calibration), mask
 
 
-def couplings(net: Net) -> tuple[Coupling, ...]:
-    """Where channels can be removed, front to back: only pooling, activations and reshapes lie between the layers."""
-    places = [place for place, layer in enumerate(net.layers) if isinstance(layer, Producer)]
-    found = []
-    for producer, consumer in pairwise(places):
-        between = net.layers[producer + 1 : consumer]
-        ends = (net.layers[producer], net.layers[consumer])
-        plain = all(not isinstance(layer, Conv) or layer.groups == 1 for layer in ends)
-        if plain and isinstance(ends[1], Consumer) and all(isinstance(layer, _KEEPS_CHANNELS) for layer in between):
-            columns = _columns_by_channel(net, producer, consumer)
-            if columns is not None:
-                found.append(Coupling(producer, consumer, columns))
-    return tuple(found)
+def removal_costs(net: Net, calibration: Samples) -> Mapping[str, Doubles]:
+    """By group [channels + 1]: the relative error of the layers that read it, by the number of its channels left.
 
-
-def output_error(pruned: Net, dense: Net, place: int, x: Tensor) -> Quadratic:
-    """How far one layer's outputs in the pruned network are from those in the dense one: mean over rows, damped."""
-    layer = _consumer(pruned, place)
-    inputs = input_windows(layer, _activations(pruned, place, x))
-    outputs = _activations(dense, place + 1, x)
-    outputs = outputs.movedim(1, -1) if isinstance(layer, Conv) else outputs
-    rows = _spread_rows(tuple(outputs.shape[:-1]))
-    a, y = inputs[rows].flatten(1), outputs[rows]
-    a = torch.cat([a, a.new_ones(len(a), 1)], dim=1)
-    hessian, target = (a.T @ a).double() / len(a), (a.T @ y).double() / len(a)
-    damping = DAMPING * float(hessian.diagonal().mean())
-    return Quadratic(hessian + damping * torch.eye(len(hessian)), target + damping * _weight_and_bias(layer))
-
-
-def cheapest_channels(error: Quadratic, columns: Indices, keep: int) -> Indices:
-    """The channels left, ascending, after removing one after another the one whose removal costs least.
-
-    The cost of a channel is the growth of the error with all other weights fitted anew: Σ wᵀ (H⁻¹)ᵢᵢ⁻¹ w over the
-    block i of its columns. A removal eliminates its block from the inverse.
+    Raises:
+        PlanError: there are no samples to calibrate on.
     """
-    inverse = torch.linalg.inv(error.hessian)
-    groups = torch.from_numpy(columns)
-    left = torch.arange(len(groups))
-    while len(left) > keep:
-        weight = (inverse @ error.target)[groups[left]]
-        blocks = inverse[groups[left][:, :, None], groups[left][:, None, :]]
-        costs = (weight * torch.linalg.solve(blocks, weight)).sum(dim=(1, 2))
-        cheapest = int(costs.argmin())
-        group = groups[left[cheapest]]
-        inverse = inverse - inverse[:, group] @ torch.linalg.solve(blocks[cheapest], inverse[group])
-        left = left[left != left[cheapest]]
-    return np.asarray(left.numpy(), dtype=np.int64)
+    return {name: removal.costs for name, removal in removals(net, calibration, channel_groups(net)).items()}
 
 
-def best_weight(error: Quadratic, used: Indices) -> Tensor:
-    """The weights [used + 1, out] that minimise the error with only these columns and the bias; the bias is last."""
-    index = torch.from_numpy(np.append(used, len(error.hessian) - 1))
-    weight: Tensor = torch.linalg.solve(error.hessian[index][:, index], error.target[index])
-    return weight
+def removals(net: Net, calibration: Samples, groups: Sequence[Group]) -> dict[str, Removal]:
+    """By name of the group, the order in which its channels are removed and what each number of them costs.
+
+    Raises:
+        PlanError: there are no samples to calibrate on.
+    """
+    layers = {layer.name: layer for layer in net.layers if isinstance(layer, Conv | Linear)}
+    reading = dict.fromkeys(name for group in groups for name in group.columns)
+    used = {name: _compared(layers[name], [group.columns.get(name) for group in groups]) for name in reading}
+    hessians = _hessians(net, _samples(net, calibration), used)
+    return {
+        group.name: removal(
+            [_reader(layers[name], columns, used[name], hessians[name]) for name, columns in group.columns.items()]
+        )
+        for group in groups
+    }
 
 
-def _narrowed(net: Net, coupling: Coupling, kept: Indices, error: Quadratic) -> Net:
-    """The net with only these channels between the two layers, the second one's weights fitted to them."""
-    layers = list(net.layers)
-    producer, consumer = layers[coupling.producer], _consumer(net, coupling.consumer)
-    if isinstance(producer, Embedding):
-        layers[coupling.producer] = replace(producer, table=np.ascontiguousarray(producer.table[:, kept]))
-    elif isinstance(producer, Consumer):
-        layers[coupling.producer] = replace(producer, weight=producer.weight[kept], bias=producer.bias[kept])
-    fitted = best_weight(error, np.sort(coupling.columns[kept].ravel())).float().numpy()
-    weight = fitted[:-1].T.reshape(len(consumer.weight), -1, *consumer.weight.shape[2:])
-    layers[coupling.consumer] = replace(consumer, weight=np.ascontiguousarray(weight), bias=fitted[-1].copy())
+@torch.no_grad()
+def refitted(net: Net, dense: Net, mask: Mask, calibration: Samples) -> Net:
+    """A narrowed net with the weights that bring each layer closest to what the dense one answered.
+
+    Convolutions in groups keep the weights they have, and so does every layer whose inputs are what they were.
+    """
+    x = _samples(dense, calibration)
+    kept = {entry.layer: torch.tensor(entry.kept) for entry in mask.layers}
+    last = [max(places, default=len(net.layers)) for places in readers(net)]
+    ours, theirs = {0: x}, {0: x}
+    layers = []
+    for place, (layer, read) in enumerate(zip(net.layers, net.wires, strict=True)):
+        wanted = Part(dense.layers[place])(*(theirs[value] for value in read))
+        changed = any(ours[value] is not theirs[value] for value in read)
+        fitted = layer
+        if changed and isinstance(layer, Conv | Linear) and getattr(layer, "groups", 1) == 1:
+            fitted = _fitted(layer, ours[read[0]], wanted, kept.get(layer.name))
+        same = not changed and layer is dense.layers[place]
+        ours[place + 1] = wanted if same else Part(fitted)(*(ours[value] for value in read))
+        theirs[place + 1] = wanted
+        layers.append(fitted)
+        for value in set(read):
+            if last[value] == place:
+                del ours[value], theirs[value]
     return replace(net, layers=tuple(layers))
 
 
-def _consumer(net: Net, place: int) -> Consumer:
-    layer = net.layers[place]
-    if not isinstance(layer, Consumer):
-        raise PlanError(f"layer {layer.name!r} has no weights to compensate; only convolutions and linear layers have")
-    return layer
+def _samples(net: Net, calibration: Samples) -> Tensor:
+    """At most so many of the rows that the largest value of the net over all of them can be held."""
+    if len(calibration) == 0:
+        raise PlanError("prune: samples to calibrate on are needed, got none; keep all channels on this device")
+    most = min(CALIBRATION_SAMPLES, max(_FEWEST_SAMPLES, _MOST_VALUES // _largest(net)))
+    return torch.from_numpy(spread_rows(calibration, most))
 
 
-def _activations(net: Net, place: int, x: Tensor) -> Tensor:
-    """What the layer at `place` is fed."""
-    return _through(realise(net)[:place], x)
+def _largest(net: Net) -> int:
+    return max(map(prod, layer_shapes(net)))
 
 
-def _through(modules: nn.Module, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        y: Tensor = modules(x)
-    return y
+def _columns(layer: Conv | Linear) -> int:
+    return prod(layer.weight.shape[1:])
 
 
-def _columns_by_channel(net: Net, producer: int, consumer: int) -> Indices | None:
-    """Which columns of the consumer's flattened weight read each channel of the producer; None where they mix.
-
-    Found by sending the channels' own numbers through the layers between, which pass a constant on unchanged.
-    """
-    sample = torch.zeros((1, *net.input_shape), dtype=torch.int64 if net.tokens else torch.float32)
-    modules = realise(net)
-    numbers = _through(modules[: producer + 1], sample)
-    axis = 1 if isinstance(net.layers[producer], Conv) else -1
-    channels = numbers.shape[axis]
-    numbers.movedim(axis, -1)[...] = torch.arange(channels, dtype=torch.float32)
-    fed = _through(modules[producer + 1 : consumer], numbers)
-    layer = _consumer(net, consumer)
-    rows = (fed.movedim(1, -1) if isinstance(layer, Conv) else fed).flatten(0, -2)
-    if not bool((rows == rows[0]).all()):
-        return None
-    owner = rows[0].round().long().repeat_interleave(prod(layer.weight.shape[2:]))
-    return np.asarray(owner.argsort(stable=True).reshape(channels, -1).numpy(), dtype=np.int64)
+def _compared(layer: Conv | Linear, groups: Sequence[Indices | None]) -> Indices:
+    """The columns by which channels are compared: all, or of each channel as many as leaves few enough."""
+    every = ceil(_columns(layer) / _MOST_COLUMNS)
+    if every == 1:
+        return np.arange(_columns(layer))
+    return np.unique(np.concatenate([columns[:, ::every].ravel() for columns in groups if columns is not None]))
 
 
-def _spread_rows(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Indices of at most CALIBRATION_ROWS places of this shape, evenly spread."""
-    every = ceil(prod(shape) / CALIBRATION_ROWS)
-    return torch.unravel_index(torch.arange(0, prod(shape), every), shape)
+def _reader(layer: Conv | Linear, columns: Indices, used: Indices, hessian: Tensor) -> Reader:
+    inside = columns[:, np.isin(columns[0], used)]
+    return Reader(hessian, _weight_and_bias(layer)[np.append(used, _columns(layer))], np.searchsorted(used, inside))
 
 
-def _weight_and_bias(layer: Consumer) -> Tensor:
-    flat = layer.weight.reshape(len(layer.weight), -1).T
-    return torch.from_numpy(np.concatenate([flat, layer.bias[None]])).double()
+@torch.no_grad()
+def _hessians(net: Net, x: Tensor, used: Mapping[str, Indices]) -> dict[str, Tensor]:
+    """By layer, the mean of a·aᵀ over these inputs a of it, and 1 for the bias."""
+    module = realise(net)
+    hessians = {name: torch.zeros(len(columns) + 1, len(columns) + 1) for name, columns in used.items()}
+    rows = dict.fromkeys(used, 0)
+    for batch in x.split(max(1, _BATCH_VALUES // _largest(net))):
+        values = module.values(batch)
+        for layer, read in zip(net.layers, net.wires, strict=True):
+            if isinstance(layer, Conv | Linear) and layer.name in used:
+                windows = input_windows(layer, values[read[0]])
+                a = _with_one(windows[_spread(layer, windows, len(batch) / len(x))].flatten(1)[:, used[layer.name]])
+                hessians[layer.name] += a.T @ a
+                rows[layer.name] += len(a)
+    return {name: hessian / rows[name] for name, hessian in hessians.items()}
+
+
+def _fitted(layer: Conv | Linear, x: Tensor, wanted: Tensor, kept: Tensor | None) -> Conv | Linear:
+    """The layer with the weights that come closest to `wanted`, the dense layer's answers, where it was kept."""
+    windows = input_windows(layer, x)
+    rows = _spread(layer, windows, 1.0)
+    outputs = (wanted.movedim(1, -1) if isinstance(layer, Conv) else wanted)[rows]
+    outputs = outputs if kept is None else outputs[:, kept]
+    best = best_weight(_with_one(windows[rows].flatten(1)), outputs, _weight_and_bias(layer)).numpy()
+    weight = np.ascontiguousarray(best[:-1].T.reshape(layer.weight.shape))
+    return replace(layer, weight=weight, bias=best[-1].copy(), scales=None)
+
+
+def _spread(layer: Conv | Linear, windows: Tensor, part: float) -> tuple[Tensor, ...]:
+    """Where to look at the windows [N, *positions, in, *kernel] of this part of all samples."""
+    most = min(_MOST_ROWS, max(_MOST_VALUES // _columns(layer), 2 * _columns(layer)))
+    return spread_places(tuple(windows.shape[: windows.ndim - layer.weight.ndim + 1]), ceil(part * most))
+
+
+def _with_one(inputs: Tensor) -> Tensor:
+    return torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1)
+
+
+def _weight_and_bias(layer: Conv | Linear) -> Tensor:
+    """[columns + 1, out]; the bias is last."""
+    return torch.from_numpy(np.concatenate([layer.weight.reshape(len(layer.weight), -1).T, layer.bias[None]]))

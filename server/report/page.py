@@ -79,10 +79,11 @@ def _footnotes() -> Markup:
         "footer",
         tag(
             "p",
-            "Measured: in ONNX Runtime, batch 1, one thread, on the machine named above. Modelled: the measured median "
-            "times the slowdown of a simulated device class, and energy from multiply-accumulates. Drop: right answers "
-            "lost against the device's own fp32 model on the same rows (regression: growth of the mean squared error); "
-            "at most: its upper confidence bound. Proven no worse: the bound lies within the margin. Not shown worse: "
-            "the drop does, the bound does not. Means weigh every device equally.",
+            "Measured: in ONNX Runtime, batch 1, one thread, on the machine named above; energy by the machine's own "
+            "counter, where it has one. Modelled: the measured median times the slowdown of a simulated device class, "
+            "and energy from multiply-accumulates. Drop: right answers lost against the device's own fp32 model on the "
+            "same rows (regression: growth of the mean squared error); at most: its upper confidence bound. Proven no "
+            "worse: the bound lies within the margin. Not shown worse: the drop does, the bound does not. Means weigh "
+            "every device equally.",
         ),
     )

@@ -148,4 +148,4 @@ def _deployed(summary: Summary, device: DeviceFigures) -> Markup:
 
 
 def _recipe_words(rung: Rung) -> str:
-    return f"{rung.precision}, weights of {rung.weight_bits} bits" if rung.precision == "int8" else rung.precision
+    return f"{rung.precision}, weights of {rung.weight_bits:.3g} bits"

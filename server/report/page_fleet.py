@@ -1,9 +1,10 @@
 """The fleet's part of the page: cards, plots, the table of devices, the evidence on each recipe."""
 
-from collections.abc import Sequence
-
+from fedtailor.protos.certificate import DEPLOYED, ON_TEST, Certificate
 from fedtailor.protos.summary import Summary
-from fedtailor.protos.verdict import PROVEN, Verdict
+from fedtailor.protos.variant import FALLBACK
+from fedtailor.protos.verdict import PROVEN
+from fedtailor.server.report.certified import certified, loss_text
 from fedtailor.server.report.figures import DeviceFigures, Figures
 from fedtailor.server.report.markup import Child, Markup, tag
 from fedtailor.server.report.page_legends import latency_legend, score_legend, verdict_legend
@@ -17,18 +18,18 @@ from fedtailor.server.report.wording import (
     bytes_text,
     counted,
     milliseconds_text,
-    points_text,
     ratio_text,
     score_text,
     speed_text,
 )
-from fedtailor.strategies.gate import cohorts, pool
+from fedtailor.strategies.certificate import finding
 
 COLUMNS = (
     "device", "class", "plan", "recipe", "base", "personal", "variant", "payload", "smaller", "faster", "verdict",
     "budget", "latency measured", "latency modelled", "memory", "up a round",
 )  # fmt: skip
 NUMBERS = frozenset({4, 5, 6, 7, 8, 9, 12, 13, 14, 15})
+RECIPE_NUMBERS = frozenset(range(1, 7))
 
 
 def cards(summary: Summary, of: Figures) -> Markup:
@@ -125,31 +126,41 @@ def _overall(summary: Summary, of: Figures) -> Markup:
 
 
 def recipe_table(summary: Summary) -> Markup | None:
-    """What the fleet's pooled rows say about each recipe."""
-    found = cohorts(row.ladder for row in summary.devices if row.ladder)
-    if not found:
+    """What the fleet's rows say about each recipe, and about the mix of them that runs."""
+    found = summary.certificates
+    if not found.recipes:
         return None
-    columns = ("recipe", "tried on", "deployed on", "rows", "drop", "at most", "verdict, pooled", "")
-    numbers = frozenset(range(1, 6))
-    rows = [table_row(_recipe(summary, recipe, verdicts), numbers) for recipe, verdicts in found.items()]
-    table = tag("table", heading_row(columns, numbers), tag("tbody", rows))
+    columns = (
+        "recipe", "tried on", "deployed on", "rows", "drop", "at most, on these", "at most, on devices like these",
+        "verdict", "",
+    )  # fmt: skip
+    mixes = [mix for mix in (found.deployed, found.test) if mix]
+    rows = [table_row(_recipe(summary, certificate), RECIPE_NUMBERS) for certificate in (*found.recipes, *mixes)]
+    table = tag("table", heading_row(columns, RECIPE_NUMBERS), tag("tbody", rows))
     note = (
         "Rows of all devices that tried a recipe, pooled. A recipe that the gate rejects on them is withdrawn "
-        "everywhere, also where one device's own few rows let it through."
+        "everywhere, also where one device's own few rows let it through. Devices like these: the bound that devices "
+        "drawn anew from these would keep; a recipe is proven by it."
     )
-    return tag("div", tag("p", note, class_="note"), tag("div", table, class_="scroll"), class_="panel")
+    lines = [tag("p", line, class_="note") for line in certified(summary)]
+    return tag("div", tag("p", note, class_="note"), tag("div", table, class_="scroll"), lines, class_="panel")
 
 
-def _recipe(summary: Summary, recipe: str, verdicts: Sequence[Verdict]) -> list[Child]:
-    verdict = pool(verdicts, summary.gate)
-    deployed = [row.variant.rung.recipe for row in summary.devices if row.variant].count(recipe)
+def _recipe(summary: Summary, certificate: Certificate) -> list[Child]:
+    recipe = certificate.recipe
+    losses = (certificate.drop, certificate.rows_bound, certificate.bound)
     return [
         recipe,
-        counted(len(verdicts), "device"),
-        counted(deployed, "device"),
-        f"{verdict.rows:,}",
-        points_text(verdict.drop, summary.kind),
-        points_text(verdict.bound, summary.kind),
-        outcome_badge(verdict.verdict),
+        counted(certificate.devices, "device"),
+        counted(_running(summary, recipe), "device"),
+        f"{certificate.rows:,}",
+        *(loss_text(summary, certificate, loss) for loss in losses),
+        None if recipe == ON_TEST else outcome_badge(finding(certificate)),
         tag("span", "withdrawn", class_="badge bad") if recipe in summary.withdrawn else None,
     ]
+
+
+def _running(summary: Summary, recipe: str) -> int:
+    """Devices that run the recipe; of the mixes, any but the fp32 model."""
+    runs = [row.variant.rung.recipe for row in summary.devices if row.variant]
+    return len(runs) - runs.count(FALLBACK) if recipe in {DEPLOYED, ON_TEST} else runs.count(recipe)

@@ -1,6 +1,7 @@
 """A run as plain data for programs: keys in a fixed order, what is not known is null."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from fedtailor.protos.efficiency import Efficiency
@@ -39,6 +40,7 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
         "codec": summary.codec,
         "seed": summary.seed,
         "withdrawn": list(summary.withdrawn),
+        "certificates": asdict(summary.certificates),
         "machine": summary.machine,
         "rows": [_device(device) for device in of.devices],
         "curve": [_round(row) for row in summary.rounds],

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from fedtailor.protos.summary import Summary
-from fedtailor.protos.verdict import NOT_SHOWN_WORSE, PROVEN, REJECTED
 from fedtailor.server.report.budgets import over_budget
+from fedtailor.server.report.certified import certified
 from fedtailor.server.report.claim import claim
+from fedtailor.server.report.columns import VERDICT_STYLES, Column, fitting_table
 from fedtailor.server.report.figures import DeviceFigures, Figures, figures
 from fedtailor.server.report.remarks import remarks
 from fedtailor.server.report.wording import (
@@ -26,7 +26,7 @@ from fedtailor.server.report.wording import (
 
 MOST_REMARKS = 12
 OVER = "✗"
-_STYLES = {PROVEN: "green", NOT_SHOWN_WORSE: "yellow", REJECTED: "red", "met": "green"}
+_STYLES = {**VERDICT_STYLES, "met": "green"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,7 @@ def to_table(summary: Summary, width: int) -> RenderableType:
     parts: list[RenderableType] = [Text(claim(summary, of), style="bold")]
     if of.devices:
         parts += [_table(of, summary.metric, width), _key(summary)]
+    parts += map(Text, certified(summary))
     return Group(*parts, *_remarks(summary))
 
 
@@ -58,15 +59,17 @@ def _remarks(summary: Summary) -> list[Text]:
 
 
 def _table(of: Figures, metric: str, width: int) -> Table:
-    columns, gap = _fitting(of, metric, width)
-    padding = (0, gap - 1, 0, 0)  # the box itself puts one space between columns
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, padding=padding, pad_edge=False, show_edge=False)
-    for column in columns:
-        footer = Text(column.overall(of, metric), style="bold")
-        table.add_column(column.title, footer=footer, justify="right" if column.number else "left", no_wrap=True)
-    for device in of.devices:
-        table.add_row(*(_styled(column.cell(device, metric)) for column in columns))
-    return table
+    columns = [
+        Column(
+            title=column.title,
+            cells=[column.cell(device, metric) for device in of.devices],
+            footer=column.overall(of, metric),
+            drop=column.drop,
+            number=column.number,
+        )
+        for column in COLUMNS
+    ]
+    return fitting_table(columns, width, _style)
 
 
 def _key(summary: Summary) -> Text:
@@ -78,24 +81,8 @@ def _key(summary: Summary) -> Text:
     )
 
 
-def _styled(cell: str) -> Text:
-    return Text(cell, style="red" if cell.startswith(OVER) else _STYLES.get(cell, ""))
-
-
-def _fitting(of: Figures, metric: str, width: int) -> tuple[list[_Column], int]:
-    """Columns and the gap between them: all, closer together, or less those with the highest `drop`."""
-    columns = list(COLUMNS)
-    widths = {column.title: _width(column, of, metric) for column in columns}
-    if sum(widths.values()) + 2 * (len(columns) - 1) <= width:
-        return columns, 2
-    while sum(widths[c.title] + 1 for c in columns) - 1 > width and any(c.drop for c in columns):
-        columns.remove(max(columns, key=lambda column: column.drop))
-    return columns, 1
-
-
-def _width(column: _Column, of: Figures, metric: str) -> int:
-    cells = [column.cell(device, metric) for device in of.devices]
-    return max(map(len, [*column.title.split("\n"), *cells, column.overall(of, metric)]))
+def _style(cell: str) -> str:
+    return "red" if cell.startswith(OVER) else _STYLES.get(cell, "")
 
 
 def _scores(scores: tuple[float | None, float | None, float | None], metric: str) -> str:

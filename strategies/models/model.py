@@ -14,7 +14,7 @@ from torch import nn
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.model_spec import NEXT_TOKEN, REGRESSION, ModelSpec
 from fedtailor.protos.schema import State
-from fedtailor.strategies.models.modules import Rescale, Standardise
+from fedtailor.strategies.models.modules import Rescale, Residual, Standardise
 
 Layers = OrderedDict[str, nn.Module]
 
@@ -87,18 +87,29 @@ def initial_state(spec: ModelSpec, seed: int) -> State:
     """Freshly initialised parameters; equal seeds give equal bits on one platform.
 
     Hidden layers follow He et al. 2015, arXiv:1502.01852, section 2.2: without normalisation layers, torch's own
-    smaller default shrinks activations from layer to layer, and a short federation does not catch up.
+    smaller default shrinks activations from layer to layer, and a short federation does not catch up. Residual branches
+    start at zero (`Residual`).
     """
     head = model_named(spec.name, spec.version).head
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build(spec)
-        for name, layer in module.named_children():
-            if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear) and name not in head:
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        for name, part in module.named_children():
+            if name not in head:
+                _initialise(part)
         return read_state(module)
+
+
+def _initialise(part: nn.Module) -> None:
+    """A layer, or all of a residual block; a module of another kind keeps the numbers it was made with."""
+    inside = part.modules() if isinstance(part, Residual) else (part,)
+    weighted = [layer for layer in inside if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)]
+    for layer in weighted:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    if isinstance(part, Residual):
+        nn.init.zeros_(weighted[-1].weight)
 
 
 def read_state(module: nn.Module) -> State:

@@ -8,6 +8,8 @@ from small_devices import device, instruction, plan
 from fedtailor.client import tailor as tailoring
 from fedtailor.client.deploy import VARIANT, deploy
 from fedtailor.client.offer import LADDER, offer_variants
+from fedtailor.client.ready import ready_model
+from fedtailor.client.runtime import open_session, predict
 from fedtailor.protos.errors import StoreError
 from fedtailor.protos.variant import FALLBACK, Rung, Variant
 from fedtailor.protos.verdict import PROVEN
@@ -23,7 +25,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def tailored(tmp_path):
-    """A device and its ladder, on which both rungs may run and keep50 is the smaller one, whatever this machine's
+    """A device and its ladder, on which both rungs may run and x8 is the smaller one, whatever this machine's
     speed."""
     mine = device(tmp_path)
     ladder = offer_variants(mine, ORDER).ladder
@@ -57,17 +59,24 @@ def test_the_smallest_rung_is_deployed_kept_and_scored(tailored):
     assert reply.variant.reason == "the smallest of 2 that may run and meet the budget"
 
 
+def test_what_is_deployed_lies_ready_for_the_runtime(tailored, monkeypatch):
+    mine, _ = tailored
+    sha = deploy(mine, ORDER).variant.artifact_sha256
+    monkeypatch.setattr("fedtailor.client.ready.optimised", lambda _: pytest.fail("made again"))
+    assert len(predict(open_session(ready_model(mine.store, sha)), mine.data.test.x)) == 60
+
+
 def test_a_withdrawn_recipe_gives_way_to_the_next(tailored):
     mine, ladder = tailored
-    reply = deploy(mine, replace(ORDER, withdrawn=("keep50",)))
+    reply = deploy(mine, replace(ORDER, withdrawn=("x8",)))
     assert reply.variant.rung == ladder.rungs[0]
 
 
 def test_all_recipes_withdrawn_leave_the_personal_model_in_fp32(tailored):
     mine, ladder = tailored
-    reply = deploy(mine, replace(ORDER, withdrawn=("keep50", "int8")))
+    reply = deploy(mine, replace(ORDER, withdrawn=("x8", "int8")))
     assert reply.variant.rung == ladder.reference
-    assert reply.variant.reason.startswith("the fp32 reference: int8 is withdrawn by the fleet; keep50")
+    assert reply.variant.reason.startswith("the fp32 reference: int8 is withdrawn by the fleet; x8")
     assert reply.scores.variant == reply.scores.personal
 
 
@@ -76,15 +85,15 @@ def test_a_damaged_artefact_gives_way_to_the_next_and_the_reason_says_so(tailore
     damage(mine, ladder.rungs[1])
     variant = deploy(mine, ORDER).variant
     assert variant.rung == ladder.rungs[0]
-    assert variant.reason == "the smallest of 1 that may run and meet the budget; keep50 is damaged on this device"
+    assert variant.reason == "the smallest of 1 that may run and meet the budget; x8 is damaged on this device"
     (line,) = caplog.messages
-    assert line.startswith("recipe keep50: store file ")
+    assert line.startswith("recipe x8: store file ")
 
 
 def test_a_damaged_artefact_that_may_not_run_anyway_is_not_what_the_reason_is_about(tailored):
     mine, ladder = tailored
     damage(mine, ladder.rungs[1])
-    variant = deploy(mine, replace(ORDER, withdrawn=("keep50",))).variant
+    variant = deploy(mine, replace(ORDER, withdrawn=("x8",))).variant
     assert variant.reason == "the smallest of 1 that may run and meet the budget"
 
 
@@ -94,7 +103,7 @@ def test_with_every_rung_damaged_or_gone_the_personal_model_is_left(tailored):
     (mine.store.folder / "artifacts" / ladder.rungs[1].payload_sha256).unlink()
     variant = deploy(mine, ORDER).variant
     assert variant.rung == ladder.reference
-    assert variant.reason == ("the fp32 reference: int8 is damaged on this device; keep50 is damaged on this device")
+    assert variant.reason == ("the fp32 reference: int8 is damaged on this device; x8 is damaged on this device")
 
 
 def base_alone(mine, reason: str) -> None:
@@ -163,16 +172,16 @@ def test_a_device_without_test_rows_deploys_and_counts_none(tmp_path):
 def test_a_variant_names_the_one_it_replaced(tailored):
     mine, _ = tailored
     first = deploy(mine, ORDER).variant
-    second = deploy(mine, replace(ORDER, withdrawn=("keep50",))).variant
-    third = deploy(mine, replace(ORDER, withdrawn=("keep50", "int8"))).variant
+    second = deploy(mine, replace(ORDER, withdrawn=("x8",))).variant
+    third = deploy(mine, replace(ORDER, withdrawn=("x8", "int8"))).variant
     assert (first.parent, second.parent, third.parent) == (None, first.artifact_sha256, second.artifact_sha256)
 
 
 def test_asked_twice_it_deploys_the_same_and_is_not_its_own_parent(tailored):
     mine, _ = tailored
     first = deploy(mine, ORDER)
-    second = deploy(mine, replace(ORDER, withdrawn=("keep50",)))
-    assert deploy(mine, replace(ORDER, withdrawn=("keep50",))) == second
+    second = deploy(mine, replace(ORDER, withdrawn=("x8",)))
+    assert deploy(mine, replace(ORDER, withdrawn=("x8",))) == second
     assert second.variant.parent == first.variant.artifact_sha256
 
 
@@ -180,7 +189,7 @@ def test_a_damaged_variant_file_costs_the_parent_and_no_more(tailored):
     mine, _ = tailored
     deploy(mine, ORDER)
     (mine.store.folder / "values" / VARIANT).write_bytes(b"FTDS")
-    variant = deploy(mine, replace(ORDER, withdrawn=("keep50",))).variant
+    variant = deploy(mine, replace(ORDER, withdrawn=("x8",))).variant
     assert variant.parent is None
     assert deployed(mine) == variant
 
@@ -196,5 +205,5 @@ def test_a_store_that_cannot_be_written_keeps_what_ran_before(tailored, monkeypa
     with monkeypatch.context() as patched:
         patched.setattr("os.replace", full)
         with pytest.raises(StoreError, match="No space left on device"):
-            deploy(mine, replace(ORDER, withdrawn=("keep50",)))
+            deploy(mine, replace(ORDER, withdrawn=("x8",)))
     assert deployed(mine) == before

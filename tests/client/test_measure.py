@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from small_nets import built_in, rows_for, thinned
 
+from fedtailor.client import measure as measuring
 from fedtailor.client.export import to_onnx
-from fedtailor.client.measure import latency_ratio, measure
+from fedtailor.client.measure import alternating, latency_ratio, measure
+from fedtailor.client.runtime import optimised
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,31 @@ def test_the_ratio_says_which_of_two_is_much_faster(net):
     assert latency_ratio(light, heavy, sample, seconds=0.05) < 1
 
 
+def test_a_ratio_close_to_one_is_measured_again_with_either_first_and_what_stays_close_is_one(monkeypatch):
+    speeds = {b"reference": 10.0, b"candidate": 10.1}
+    asked = []
+
+    def timed(models, *_, **__):
+        asked.append(tuple(models))
+        return tuple(speeds[model] for model in models)
+
+    monkeypatch.setattr(measuring, "latencies_us", timed)
+    sample = np.zeros(1)
+    assert latency_ratio(b"reference", b"candidate", sample) == 1.0
+    assert asked[1:] == [(b"reference", b"candidate")] * 2 + [(b"candidate", b"reference")] * 2
+    speeds[b"candidate"] = 10.4
+    assert latency_ratio(b"reference", b"candidate", sample) == pytest.approx(10 / 10.4)
+    asked.clear()
+    speeds[b"candidate"] = 5.0
+    assert latency_ratio(b"reference", b"candidate", sample) == 2.0
+    assert len(asked) == 1
+
+
+def test_a_session_that_is_always_faster_for_being_first_makes_no_difference(monkeypatch):
+    monkeypatch.setattr(measuring, "latencies_us", lambda models, *_, **__: (10.0, 10.3))
+    assert latency_ratio(b"reference", b"candidate", np.zeros(1)) == 1.0
+
+
 def test_work_is_bounded_by_runs_where_time_is_short(net, monkeypatch):
     runs = []
 
@@ -70,4 +97,43 @@ def test_work_is_bounded_by_runs_where_time_is_short(net, monkeypatch):
     monkeypatch.setattr("fedtailor.client.measure.open_session", lambda model: Session())
     measure(b"model", b"", np.zeros(3, np.float32), 1, seconds=0.0)
     assert set(runs) == {(1, 3)}
-    assert len(runs) <= 1 + 2 * 2 + 3 + 20 + 3 * 200
+    assert len(runs) <= 1 + 4 * 4 + 1 + 3 + 3 + 20 + 3 * 200
+
+
+class Meter:
+    """A counter that stands still while the machine is idle, and then moves by two joules."""
+
+    name, window_s = "meter", 0.0
+
+    def __init__(self):
+        self.readings = iter((0.0, 0.0, 1.0, 3.0))
+
+    def read(self):
+        return (next(self.readings),)
+
+    def joules(self, before, after):
+        return after[0] - before[0]
+
+
+def test_energy_is_measured_where_there_is_a_counter_and_stands_beside_what_is_modelled(net):
+    model, sample = to_onnx(net), rows_for(net, 1)
+    assert measure(model, b"", sample, 1, seconds=0.0).energy_mj_measured is None
+    cost = measure(model, b"", sample, 2_000_000, seconds=0.0, energy_pj_per_mac=5.0, counter=Meter())
+    assert cost.energy_mj_modelled == pytest.approx(0.01)
+    assert cost.energy_mj_measured == pytest.approx(2000)
+
+
+def test_runs_are_timed_in_turn_and_neither_always_first():
+    order = []
+    times = alternating([lambda: order.append("a"), lambda: order.append("b"), lambda: order.append("c")], seconds=0.0)
+    assert len(times) == 3
+    assert min(times) > 0
+    blocks = [name for name, before in zip(order, [None, *order], strict=False) if name != before]
+    assert blocks == [*"abc", *"abc", *"cba"[1:], *"abc"[1:]]
+
+
+def test_an_artefact_in_the_runtimes_own_form_is_measured_too(net):
+    own = optimised(to_onnx(net))
+    cost = measure(own, b"", rows_for(net, 1), 1, seconds=0.02)
+    assert cost.file_bytes == len(own)
+    assert cost.latency_p50_us_measured > 0

@@ -28,7 +28,7 @@ def test_the_ladder_told_is_the_ladder_kept_with_every_artefact(tmp_path):
     mine = device(tmp_path)
     reply = offer_variants(mine, ORDER)
     assert kept(mine) == reply.ladder
-    assert [rung.recipe for rung in reply.ladder.rungs] == ["int8", "keep50"]
+    assert [rung.recipe for rung in reply.ladder.rungs] == ["int8", "x8"]
     for rung in (reply.ladder.reference, *reply.ladder.rungs):
         payload = mine.store.get_artifact(rung.payload_sha256)
         assert len(payload) == rung.efficiency.payload_bytes

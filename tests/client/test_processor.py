@@ -2,7 +2,7 @@ import platform
 
 import pytest
 
-from fedtailor.client.processor import isa_features, processor_name, this_processor
+from fedtailor.client.processor import isa_features, processor_name, saturates, this_processor
 
 X86 = "processor\t: 0\nmodel name\t: Intel(R) N100\nflags\t\t: fpu sse2 avx avx2 avx_vnni\n"
 CORTEX_A72 = "processor\t: 0\nBogoMIPS\t: 108.00\nFeatures\t: fp asimd evtstrm crc32 cpuid\nCPU part\t: 0xd08\n"
@@ -23,6 +23,20 @@ CORTEX_A76 = "processor\t: 0\nFeatures\t: fp asimd aes asimdhp asimddp\n"
 )
 def test_features_are_read_in_our_words(cpuinfo, features):
     assert isa_features(cpuinfo) == features
+
+
+@pytest.mark.parametrize(
+    ("machine", "isa", "found"),
+    [
+        ("x86_64", ("avx2",), True),
+        ("AMD64", (), True),
+        ("x86_64", ("avx2", "vnni"), False),
+        ("aarch64", ("neon",), False),
+        ("arm64", (), False),
+    ],
+)
+def test_only_x86_without_vnni_saturates(machine, isa, found):
+    assert saturates(machine, isa) is found
 
 
 def test_a_processor_is_named_by_model_then_board_then_architecture():

@@ -1,6 +1,8 @@
+import json
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from small_nets import SPECS, built_in, rows_for
 from small_variants import EFFICIENCY, HARDWARE
@@ -8,38 +10,46 @@ from small_variants import EFFICIENCY, HARDWARE
 from fedtailor.client import tailor as tailoring
 from fedtailor.client.export import to_onnx
 from fedtailor.client.runtime import open_session, predict
+from fedtailor.client.store import DeviceStore
 from fedtailor.client.tailor import tailor, unmet
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.errors import PlanError
-from fedtailor.protos.model_spec import REGRESSION
+from fedtailor.protos.model_spec import NEXT_TOKEN, REGRESSION
 from fedtailor.protos.net import Conv, Linear
 from fedtailor.protos.plan import CodecSpec, GatePlan, PersonalPlan, Plan, Recipe, TrainPlan
 from fedtailor.protos.samples import DeviceData, Samples
 from fedtailor.protos.variant import FALLBACK
 from fedtailor.protos.verdict import PROVEN, REJECTED
+from fedtailor.strategies.cost_model import float_bytes
 from fedtailor.strategies.gate import judge
 from fedtailor.strategies.payload import unpack
-from fedtailor.strategies.prune import prune
 
-INT8 = Recipe(name="int8", keep_fraction=1.0, precision="int8")
-HALF = Recipe(name="half", keep_fraction=0.5, precision="fp32", distil_steps=3)
-THIN = Recipe(name="thin", keep_fraction=0.5)
+INT8 = Recipe(name="int8", shrink=1, precision="int8")
+FLOATS = Recipe(name="floats", shrink=6, precision="fp32")
+SMALL = Recipe(name="small", shrink=12, distil_steps=3)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(tailoring, "MEASURE_S", 0.01)
+    monkeypatch.setattr("fedtailor.client.latency_table.MEASURE_S", 0.0)
 
 
-def device(name, validation=40):
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Of a device that has timed its operators before."""
+    return DeviceStore(tmp_path_factory.mktemp("store"))
+
+
+def device(name, train=60, validation=40):
     """A device whose labels are what its personal net answers."""
     _, net = built_in(name)
-    x = rows_for(net, 60 + validation)
+    x = rows_for(net, train + validation)
     outputs = predict(open_session(to_onnx(net)), x)
     y = outputs[:, 0] if SPECS[name].kind == REGRESSION else outputs.argmax(-1)
     split = lambda rows: Samples(x[rows], y[rows])  # noqa: E731
-    kind, outputs = SPECS[name].kind, SPECS[name].outputs
-    return net, DeviceData("d", kind, outputs, split(slice(60)), split(slice(60, None)), split(slice(0)))
+    splits = split(slice(train)), split(slice(train, None)), split(slice(0))
+    return net, DeviceData("d", SPECS[name].kind, SPECS[name].outputs, *splits)
 
 
 def plan_of(name, *recipes, budget=None, margin=0.01):
@@ -63,21 +73,30 @@ def plan_of(name, *recipes, budget=None, margin=0.01):
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_every_built_in_model_gets_its_ladder(name):
+def test_every_built_in_model_gets_its_ladder(name, store):
     net, data = device(name)
-    tailored = tailor(net, data, plan_of(name, INT8, HALF, THIN), HARDWARE)
+    tailored = tailor(net, data, plan_of(name, INT8, FLOATS, SMALL), HARDWARE, store=store)
     assert tailored.problems == ()
-    assert [tried.rung.recipe for tried in tailored.rungs] == ["int8", "half", "thin"]
-    assert [tried.rung.precision for tried in tailored.rungs] == ["int8", "fp32", "int8"]
+    assert [tried.rung.recipe for tried in tailored.rungs] == ["int8", "floats", "small"]
+    assert [tried.rung.precision for tried in tailored.rungs[:2]] == ["int8", "fp32"]
     for tried in tailored.rungs:
-        assert len(tried.payload) < len(tailored.reference.payload)
-        assert tried.rung.efficiency.payload_bytes == len(tried.payload)
+        assert tried.rung.efficiency.payload_bytes == len(tried.payload) < len(tailored.reference.payload)
 
 
-def test_the_verdict_is_about_what_the_payload_answers_in_the_runtime():
+def test_a_payload_keeps_the_size_that_its_recipe_asks_for(store):
+    net, data = device("conv2d")
+    recipes = [Recipe(name=f"x{shrink}", shrink=shrink, precision="int8") for shrink in (6, 12, 24, 48)]
+    tailored = tailor(net, data, plan_of("conv2d", *recipes), HARDWARE, store=store)
+    sizes = [len(tried.payload) for tried in tailored.rungs]
+    assert sizes == sorted(sizes, reverse=True)
+    for recipe, size in zip(recipes, sizes, strict=True):
+        assert size <= 1.05 * float_bytes(net) / recipe.shrink
+
+
+def test_the_verdict_is_about_what_the_payload_answers_in_the_runtime(store):
     net, data = device("conv1d")
-    plan = plan_of("conv1d", INT8, HALF)
-    tailored = tailor(net, data, plan, HARDWARE)
+    plan = plan_of("conv1d", INT8, FLOATS, SMALL)
+    tailored = tailor(net, data, plan, HARDWARE, store=store)
     reference, *variants = (
         predict(open_session(to_onnx(unpack(tried.payload))), data.validation.x)
         for tried in (tailored.reference, *tailored.rungs)
@@ -88,97 +107,198 @@ def test_the_verdict_is_about_what_the_payload_answers_in_the_runtime():
         assert tried.rung.validation_score == pytest.approx(float((outputs.argmax(-1) == data.validation.y).mean()))
 
 
-def test_the_reference_is_the_personal_model_itself():
+def test_the_reference_is_the_personal_model_itself(store):
     net, data = device("mlp")
-    rung = tailor(net, data, plan_of("mlp"), HARDWARE).reference.rung
+    rung = tailor(net, data, plan_of("mlp"), HARDWARE, store=store).reference.rung
     assert (rung.recipe, rung.precision, rung.weight_bits, rung.latency_ratio) == (FALLBACK, "fp32", 32, 1.0)
     assert (rung.verdict.verdict, rung.verdict.drop, rung.note) == (PROVEN, 0.0, "")
 
 
-def test_the_test_split_is_never_read():
+def test_it_tells_how_far_it_has_come(store):
+    told = []
+    net, data = device("mlp")
+    plan = plan_of("mlp", INT8, FLOATS)
+    tailor(net, data, plan, HARDWARE, store=store, told=lambda *heard: told.append(heard))
+    assert told == [(0, 2, "planning layer by layer"), (0, 2, "int8"), (1, 2, "floats"), (2, 2, "")]
+
+
+def test_the_test_split_is_never_read(store):
     net, data = device("mlp")
     poisoned = replace(data, test=Samples(np.full((5, 11), np.nan, np.float32), np.zeros(5, np.int64)))
-    plan = plan_of("mlp", HALF)
-    first, second = (tailor(net, rows, plan, HARDWARE).rungs[0].payload for rows in (data, poisoned))
+    plan = plan_of("mlp", replace(SMALL, precision="int8"))
+    first, second = (tailor(net, rows, plan, HARDWARE, store=store).rungs[0].payload for rows in (data, poisoned))
     assert first == second
 
 
-def test_recipes_of_one_width_are_narrowed_once(monkeypatch):
-    asked = []
-    monkeypatch.setattr(tailoring, "prune", lambda net, x, keep: asked.append(keep) or prune(net, x, keep))
-    net, data = device("mlp")
-    tailor(net, data, plan_of("mlp", INT8, THIN, replace(THIN, name="thin fp32", precision="fp32")), HARDWARE)
-    assert asked == [1.0, 0.5]
+def artefacts_that_take(monkeypatch, **us):
+    """Measured latencies, by what an artefact computes in."""
+    monkeypatch.setattr(
+        tailoring._Bench, "latencies_us", lambda _, made: tuple(us[one.precision.replace("+", "_")] for one in made)
+    )
 
 
-def test_a_variant_slower_than_the_reference_says_so(monkeypatch):
+@pytest.mark.parametrize(("int8", "fp32", "wins"), [(5.0, 9.0, "int8"), (9.0, 5.0, "fp32"), (5.1, 5.0, "int8")])
+def test_the_faster_form_is_the_rung_and_of_two_alike_the_smaller_file(monkeypatch, store, int8, fp32, wins):
+    artefacts_that_take(monkeypatch, int8=int8, fp32=fp32)
+    net, data = device("conv1d")
+    rung = tailor(net, data, plan_of("conv1d", SMALL, margin=1.0), HARDWARE, store=store).rungs[0].rung
+    assert rung.precision == wins
+
+
+def test_a_form_that_is_rejected_gives_way_to_a_slower_one(monkeypatch, store):
+    artefacts_that_take(monkeypatch, int8=1.0, fp32=9.0)
+    judged = tailoring.judge
+
+    def strict(reference, outputs, *rest, **more):
+        verdict = judged(reference, outputs, *rest, **more)
+        strict.calls += 1
+        return replace(verdict, verdict=REJECTED) if strict.calls == 1 else replace(verdict, verdict=PROVEN)
+
+    strict.calls = 0  # int8 is made and judged first
+    monkeypatch.setattr(tailoring, "judge", strict)
+    net, data = device("conv1d")
+    assert tailor(net, data, plan_of("conv1d", SMALL), HARDWARE, store=store).rungs[0].rung.precision == "fp32"
+
+
+def test_a_faster_form_with_a_much_larger_payload_is_not_the_rung(monkeypatch, store):
+    artefacts_that_take(monkeypatch, int8=9.0, fp32=1.0)
+    net, data = device("next-token")  # its table of symbols stays float32 in a net that computes in float32
+    rung = tailor(net, data, plan_of("next-token", SMALL, margin=1.0), HARDWARE, store=store).rungs[0].rung
+    assert data.kind == NEXT_TOKEN
+    assert rung.precision == "int8"
+
+
+def test_a_variant_slower_than_the_reference_says_so(monkeypatch, store):
     monkeypatch.setattr(tailoring, "latency_ratio", lambda *_, **__: 0.8)
     net, data = device("mlp")
-    rung = tailor(net, data, plan_of("mlp", INT8, margin=1.0), HARDWARE).rungs[0].rung
+    rung = tailor(net, data, plan_of("mlp", INT8, margin=1.0), HARDWARE, store=store).rungs[0].rung
     assert rung.note == "slower than the fp32 reference: 0.80 of its speed"
 
 
-def test_a_variant_that_loses_too_much_is_rejected_with_the_figures():
+def test_a_variant_that_loses_too_much_is_rejected_with_the_figures(store):
     net, data = device("mlp")
-    crippling = Recipe(name="one channel", keep_fraction=0.01, precision="fp32")
-    rung = tailor(net, data, plan_of("mlp", crippling), HARDWARE).rungs[0].rung
+    crippling = Recipe(name="crippled", shrink=60)
+    rung = tailor(net, data, plan_of("mlp", crippling), HARDWARE, store=store).rungs[0].rung
     assert rung.verdict.verdict == REJECTED
     assert rung.note.startswith("rejected: a drop of ")
 
 
-def test_distillation_is_kept_only_where_it_does_not_hurt(monkeypatch):
+def test_a_recipe_that_cannot_be_carried_out_is_a_line_and_no_rung(store):
     net, data = device("mlp")
-    before = tailor(net, data, plan_of("mlp", replace(HALF, distil_steps=0)), HARDWARE).rungs[0]
-
-    def ruin(student, *_, **__):
-        layers = [
-            replace(layer, weight=layer.weight * 0) if isinstance(layer, Linear) else layer for layer in student.layers
-        ]
-        return replace(student, layers=tuple(layers))
-
-    monkeypatch.setattr(tailoring, "distil", ruin)
-    after = tailor(net, data, plan_of("mlp", HALF), HARDWARE).rungs[0]
-    assert after.payload == before.payload
-
-
-def test_a_recipe_that_cannot_be_carried_out_is_a_line_and_no_rung():
-    net, data = device("mlp")
-    odd = Recipe(name="odd", keep_fraction=0.5, precision="fp4")
-    wide = Recipe(name="wide", keep_fraction=1.5)
-    tailored = tailor(net, data, plan_of("mlp", odd, INT8, wide), HARDWARE)
+    odd = Recipe(name="odd", shrink=2, precision="fp4")
+    tiny = Recipe(name="tiny", shrink=9000)
+    tailored = tailor(net, data, plan_of("mlp", odd, INT8, tiny), HARDWARE, store=store)
     assert [tried.rung.recipe for tried in tailored.rungs] == ["int8"]
-    assert tailored.problems[0] == "recipe 'odd' on device d: precision must be int8 or fp32, got 'fp4'"
-    assert "'wide'" in tailored.problems[1]
-    assert "got 1.5" in tailored.problems[1]
+    assert tailored.problems[0] == "recipe 'odd' on device d: precision must be int8, fp32 or fastest, got 'fp4'"
+    assert tailored.problems[1].startswith("recipe 'tiny' on device d: ")
+    assert "payload bytes" in tailored.problems[1]
 
 
-def test_an_artefact_that_answers_nan_is_no_rung(monkeypatch):
+def test_a_budget_that_nothing_keeps_still_gets_its_variants(store):
+    net, data = device("mlp")
+    budget = Budget(latency_ms=1e-9, peak_ram_bytes=1)
+    tailored = tailor(net, data, plan_of("mlp", INT8, budget=budget), HARDWARE, store=store)
+    assert [line.split()[0] for line in tailored.rungs[0].rung.unmet] == ["latency_ms", "peak_ram_bytes"]
+
+
+def test_an_artefact_that_answers_nan_is_no_rung(monkeypatch, store):
     net, data = device("mlp")
     broken = [replace(layer, bias=layer.bias * np.nan) if isinstance(layer, Linear) else layer for layer in net.layers]
-    monkeypatch.setattr(tailoring, "prune", lambda *_: (replace(net, layers=tuple(broken)), None))
-    tailored = tailor(net, data, plan_of("mlp", replace(HALF, distil_steps=0)), HARDWARE)
+    monkeypatch.setattr(tailoring, "compress", lambda *_: (replace(net, layers=tuple(broken)), None))
+    tailored = tailor(net, data, plan_of("mlp", FLOATS), HARDWARE, store=store)
     assert tailored.rungs == ()
     assert "answers NaN or infinity" in tailored.problems[0]
 
 
-def test_a_personal_model_that_answers_nan_is_refused():
+def test_a_personal_model_that_answers_nan_is_refused(store):
     net, data = device("conv1d")
     layers = [replace(layer, bias=layer.bias * np.nan) if isinstance(layer, Conv) else layer for layer in net.layers]
     with pytest.raises(PlanError, match="personal model answers NaN"):
-        tailor(replace(net, layers=tuple(layers)), data, plan_of("conv1d", INT8), HARDWARE)
+        tailor(replace(net, layers=tuple(layers)), data, plan_of("conv1d", INT8), HARDWARE, store=store)
 
 
-def test_without_validation_rows_only_the_reference_is_left():
-    net, data = device("mlp", validation=0)
-    tailored = tailor(net, data, plan_of("mlp", INT8), HARDWARE)
+@pytest.mark.parametrize(("train", "validation"), [(0, 40), (1, 40), (60, 0)])
+def test_without_rows_to_plan_on_only_the_reference_is_left(store, train, validation):
+    net, data = device("mlp", train, validation)
+    tailored = tailor(net, data, plan_of("mlp", INT8), HARDWARE, store=store)
     assert (tailored.rungs, tailored.reference.rung.recipe) == ((), FALLBACK)
-    assert "0 validation rows" in tailored.problems[0]
+    (line,) = tailored.problems
+    assert line.startswith("device d: ")
+    assert line.endswith("; it runs the fp32 model")
 
 
-def test_a_simulated_device_class_is_held_to_its_modelled_latency():
+def with_rows(data, change):
+    """The same device with other train and validation rows."""
+    return replace(data, train=change(data.train), validation=change(data.validation))
+
+
+@pytest.mark.parametrize(
+    ("train", "change"),
+    [
+        (2, lambda rows: rows),
+        (60, lambda rows: Samples(np.where(np.arange(rows.x.shape[-1]) == 1, 3.0, rows.x).astype(np.float32), rows.y)),
+        (60, lambda rows: Samples(np.zeros_like(rows.x), rows.y)),
+        (60, lambda rows: Samples(rows.x, np.zeros_like(rows.y))),
+    ],
+    ids=["two rows", "a constant feature", "nothing but zeros", "one class only"],
+)
+@pytest.mark.parametrize("name", ["mlp", "conv1d"])
+def test_a_device_with_poor_rows_gets_its_ladder_all_the_same(store, name, train, change):
+    net, data = device(name, train)
+    tailored = tailor(net, with_rows(data, change), plan_of(name, INT8, SMALL), HARDWARE, store=store)
+    assert tailored.problems == ()
+    assert len(tailored.rungs) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": "b"}', b"\xff"])
+def test_timings_that_cannot_be_read_are_measured_anew(tmp_path, content):
+    mine, name = DeviceStore(tmp_path), f"latencies-{ort.__version__}"
+    net, data = device("mlp")
+    mine.put(name, content)
+    assert len(tailor(net, data, plan_of("mlp", INT8), HARDWARE, store=mine).rungs) == 1
+    assert json.loads(mine.get(name) or b"")
+
+
+def test_damaged_timings_cost_no_rung(tmp_path):
+    mine, name = DeviceStore(tmp_path), f"latencies-{ort.__version__}"
+    net, data = device("mlp")
+    (tmp_path / "values" / name).write_bytes(b"half a tab")
+    assert len(tailor(net, data, plan_of("mlp", INT8), HARDWARE, store=mine).rungs) == 1
+
+
+def test_a_full_disk_costs_the_timings_and_no_rung(tmp_path, monkeypatch, caplog):
+    mine = DeviceStore(tmp_path)
+    net, data = device("mlp")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    assert len(tailor(net, data, plan_of("mlp", INT8), HARDWARE, store=mine).rungs) == 1
+    assert "No space left on device" in caplog.text
+
+
+class Gauge:
+    """A counter that takes its time."""
+
+    name, window_s = "battery", 5.0
+
+
+@pytest.mark.parametrize(("limit", "waits"), [(None, False), (1.0, True)])
+def test_a_slow_energy_counter_is_waited_for_only_where_energy_is_limited(store, monkeypatch, limit, waits):
+    counters = []
+    monkeypatch.setattr(tailoring, "energy_counter", Gauge)
+    monkeypatch.setattr(tailoring, "measure", lambda *_, counter, **__: counters.append(counter) or EFFICIENCY)
+    net, data = device("mlp")
+    tailor(net, data, plan_of("mlp", INT8, budget=Budget(energy_mj=limit)), HARDWARE, store=store)
+    assert [counter is not None for counter in counters] == [waits] * 2
+
+
+def test_a_simulated_device_class_is_held_to_its_modelled_latency(store):
     slow = replace(HARDWARE, slowdown_modelled=1000.0, energy_pj_per_mac_modelled=1e6)
     net, data = device("mlp")
-    rung = tailor(net, data, plan_of("mlp", budget=Budget(latency_ms=1e-3, energy_mj=1e-6)), slow).reference.rung
+    plan = plan_of("mlp", budget=Budget(latency_ms=1e-3, energy_mj=1e-6))
+    rung = tailor(net, data, plan, slow, store=store).reference.rung
     assert [line.split()[0] for line in rung.unmet] == ["latency_ms", "energy_mj"]
 
 

@@ -7,7 +7,8 @@ import pytest
 from small_devices import SPEC, rows
 
 from fedtailor.client.train import cosine, loss_of_state, score_state, train
-from fedtailor.protos.plan import TrainPlan
+from fedtailor.protos.errors import PlanError
+from fedtailor.protos.plan import Footprint, TrainPlan
 from fedtailor.protos.samples import Samples
 from fedtailor.protos.schema import state_hash
 from fedtailor.strategies.models.model import initial_state
@@ -62,3 +63,33 @@ def test_the_loss_is_the_mean_of_the_last_epoch():
     frozen = replace(PLAN, learning_rate=1e-9, batch_size=25)
     loss = train(START, rows(50, 1), SPEC, frozen, seed=3).loss
     assert loss == pytest.approx(loss_of_state(START, SPEC, rows(50, 1)), rel=1e-4)
+
+
+def test_gradients_summed_over_few_rows_are_those_of_the_batch():
+    whole, few = (
+        train(START, rows(100, 1), SPEC, replace(PLAN, epochs=2, footprint=Footprint(micro_batch=size)), seed=3)
+        for size in (0, 5)
+    )
+    assert few.loss == pytest.approx(whole.loss, rel=1e-5)
+    for name in START:
+        np.testing.assert_allclose(few.state[name], whole.state[name], rtol=1e-4, atol=1e-6)
+
+
+def test_recomputed_activations_train_the_same():
+    held, again = (
+        train(START, rows(100, 1), SPEC, replace(PLAN, epochs=2, footprint=Footprint(checkpoints=number)), seed=3).state
+        for number in (0, 3)
+    )
+    for name in START:
+        np.testing.assert_allclose(again[name], held[name], rtol=1e-5, atol=1e-7)
+
+
+def test_bfloat16_stays_finite_and_learns():
+    trained = train(START, rows(400, 1), SPEC, replace(PLAN, footprint=Footprint(precision="bf16")), seed=3)
+    assert all(np.isfinite(value).all() for value in trained.state.values())
+    assert score_state(trained.state, SPEC, rows(200, 2)) > 0.85
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(PlanError, match="got 'int4'"):
+        train(START, rows(50, 1), SPEC, replace(PLAN, footprint=Footprint(precision="int4")), seed=3)

@@ -163,7 +163,7 @@ def _deploy(recipe, lost, **changes):
     ("answer", "line"),
     [
         (_deploy("int8", 9), "device a, evaluate: deployed 'int8', which the gate rejected; refused"),
-        (_deploy("keep50", 0), "device a, evaluate: deployed 'keep50', which the fleet has withdrawn; refused"),
+        (_deploy("x8", 0), "device a, evaluate: deployed 'x8', which the fleet has withdrawn; refused"),
         (_deploy("int8", 0, payload=b"other"), "device a, evaluate: the payload has SHA-256"),
         (lambda *_: fail(), "device a, evaluate: RuntimeError: battery at 2 %"),
     ],

@@ -21,7 +21,7 @@ def jobs(draw):
         model=draw(st.none() | st.sampled_from(["mlp", "conv1d"])),
         feedback=draw(st.booleans()),
         codec=CodecSpec(name="int8", version=1, args=draw(st.dictionaries(st.sampled_from("ab"), fractions))),
-        recipes=tuple(Recipe(name=f"r{i}", keep_fraction=draw(fractions)) for i in range(draw(st.integers(0, 3)))),
+        recipes=tuple(Recipe(name=f"r{i}", shrink=1 / draw(fractions)) for i in range(draw(st.integers(0, 3)))),
     )
 
 
@@ -59,10 +59,10 @@ def test_a_nested_table_changes_only_what_it_names():
             "job.personal.method: expected one of auto, shared, finetune, ditto, head, got 'magic'",
         ),
         ("recipes = 'all'", "job.recipes: expected a list of tables, got str 'all'"),
-        ("[[recipes]]\nname = 'a'", "job.recipes.keep_fraction: missing"),
+        ("[[recipes]]\nname = 'a'", "job.recipes.shrink: missing"),
         (
-            "[[recipes]]\nname = 'a'\nkeep_fraction = 2",
-            "job.recipes.keep_fraction: expected above 0 and at most 1, got 2.0",
+            "[[recipes]]\nname = 'a'\nshrink = 0.5",
+            "job.recipes.shrink: expected at least 1 and at most 10000, got 0.5",
         ),
         ("[codec.args]\nbits = 'four'", "job.codec.args.bits: expected a number, got str 'four'"),
         ("[codec]\nargs = 4", "job.codec.args: expected a table of numbers, got int 4"),
@@ -76,6 +76,6 @@ def test_a_wrong_setting_is_one_line_with_key_expected_and_got(text, line):
 
 
 def test_a_recipe_name_given_twice_is_refused():
-    rung = {"name": "half", "keep_fraction": 0.5}
+    rung = {"name": "half", "shrink": 8}
     with pytest.raises(ConfigError, match="name 'half' is given twice"):
         job_from({"recipes": [rung, rung]})

@@ -91,7 +91,7 @@ JOB = """
 [job]
 rounds = 1
 minimum_devices = 2
-recipes = [{ name = "int8", keep_fraction = 1.0, precision = "int8" }]
+recipes = [{ name = "int8", shrink = 1, precision = "int8" }]
 
 [job.personal]
 method = "finetune"

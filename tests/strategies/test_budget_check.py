@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from small_variants import EFFICIENCY
 
@@ -21,3 +23,18 @@ def test_without_an_artefact_every_limit_is_open():
         ("latency_ms", None, "not measured"),
         ("energy_mj", None, "not measured"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("modelled", "measured", "actual", "how"),
+    [
+        (None, None, None, "not measured"),
+        (None, 2.0, 2.0, "measured"),
+        (3.0, None, 3.0, "modelled"),
+        (3.0, 2.0, 3.0, "modelled"),  # of a simulated class: the measured one is that of this machine
+    ],
+)
+def test_energy_says_where_it_comes_from(modelled, measured, actual, how):
+    takes = replace(EFFICIENCY, energy_mj_modelled=modelled, energy_mj_measured=measured)
+    (check,) = artefact_checks(Budget(energy_mj=2.5), takes)
+    assert (check.actual, check.how, check.met) == (actual, how, None if actual is None else actual <= 2.5)

@@ -9,8 +9,9 @@ from small_variants import REFERENCE, ladder
 from fedtailor.protos.model_spec import CLASSIFICATION, KINDS, NEXT_TOKEN, REGRESSION
 from fedtailor.protos.plan import GatePlan
 from fedtailor.protos.verdict import NOT_SHOWN_WORSE, PROVEN, REJECTED
+from fedtailor.strategies.exact_bound import proportion_bound
 from fedtailor.strategies.gate import UNBOUNDED, cohorts, judge, pool, withdraw
-from fedtailor.strategies.paired import mean_bound, proportion_bound
+from fedtailor.strategies.paired import mean_bound, unseen_share
 
 GATE = GatePlan(margin=0.01, confidence=0.95)
 
@@ -78,15 +79,31 @@ def test_next_token_bounds_over_windows_not_symbols():
     verdict = judge(outputs_for(right), outputs_for(wrong), np.zeros((20, 50), int), kind=NEXT_TOKEN, gate=GATE)
     assert (verdict.rows, verdict.reference_only, verdict.variant_only) == (20, 150, 0)
     assert verdict.drop == pytest.approx(0.15)
-    assert verdict.bound == pytest.approx(mean_bound(np.repeat([1.0, 0.0], [3, 17]), 0.95))
-    assert verdict.bound > proportion_bound(150, 0, 1000, 0.95)
+    assert verdict.bound > mean_bound(np.repeat([1.0, 0.0], [3, 17]), 0.95) > proportion_bound(150, 0, 1000, 0.95)
 
 
 def test_two_equal_windows_prove_nothing():
     same = outputs_for(np.zeros((2, 10), int))
     verdict = judge(same, same, np.zeros((2, 10), int), kind=NEXT_TOKEN, gate=GATE)
     assert verdict.verdict == NOT_SHOWN_WORSE
-    assert verdict.bound == proportion_bound(0, 0, 20, 0.95)
+    assert verdict.bound == pytest.approx(unseen_share(20 / 2.8, 0.95))
+
+
+def test_windows_are_worth_no_more_than_their_symbols():
+    def bound(windows, symbols):
+        same = outputs_for(np.zeros((windows, symbols), int))
+        return judge(same, same, np.zeros((windows, symbols), int), kind=NEXT_TOKEN, gate=GATE).bound
+
+    assert bound(50, 1) == pytest.approx(unseen_share(50, 0.95))
+    assert bound(50, 1) > bound(50, 8) > bound(50, 1000) > unseen_share(50 * 5, 0.95)
+
+
+def test_two_equal_regressions_prove_nothing():
+    y = np.zeros(20, np.float32)
+    outputs = np.linspace(1, 2, 20, dtype=np.float32)[:, None]
+    verdict = judge(outputs, outputs, y, kind=REGRESSION, gate=GATE)
+    assert (verdict.verdict, verdict.drop) == (NOT_SHOWN_WORSE, 0.0)
+    assert verdict.bound == pytest.approx(unseen_share(20, 0.95))
 
 
 def test_regression_judges_the_growth_of_the_squared_error():

@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from hypothesis.strategies import floats, integers, sampled_from
 
-from fedtailor.strategies.grids import bfloat16_above, full_range, least_squares_range, weight_scales
+from fedtailor.strategies.grids import (
+    bfloat16_above,
+    bfloat16_nearest,
+    full_range,
+    least_squares_range,
+    sign_scales,
+    weight_scales,
+)
 
 
 def values(count=50, most=1e6):
@@ -62,3 +69,25 @@ def test_weight_scales_lose_no_more_than_the_full_range(weight, top, dead):
         largest = np.abs(row).max()
         if largest > 0:
             assert error(scale, row) <= error(bfloat16_above(np.array([largest / top]))[0], row) * (1 + 1e-12)
+
+
+@given(x=arrays(np.float64, 20, elements=floats(0, 1e30)))
+def test_bfloat16_nearest_is_no_farther_than_its_neighbours(x):
+    nearest = bfloat16_nearest(x)
+    bits = nearest.astype(np.float32).view(np.uint32)
+    assert not (bits & 0xFFFF).any()
+    for neighbour in (bits + 0x10000, np.maximum(bits, 0x10000) - 0x10000):
+        assert (
+            np.abs(nearest - x.astype(np.float32)) <= np.abs(neighbour.view(np.float32) - x.astype(np.float32))
+        ).all()
+
+
+@given(weight=arrays(np.float64, (3, 16), elements=WEIGHTS))
+def test_sign_scales_lose_least(weight):
+    scales = sign_scales(weight)
+
+    def error(each):
+        return ((np.where(weight < 0, -1, 1) * each[:, None] - weight) ** 2).sum(1)
+
+    for factor in (0.99, 1.01):
+        assert (error(scales) <= error(scales * factor) + 1e-12).all()

@@ -11,7 +11,7 @@ from fedtailor.protos.data_profile import DataProfile
 from fedtailor.protos.device_profile import Benchmark, DeviceProfile
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.messages import Profile
-from fedtailor.protos.plan import CodecSpec, GatePlan, PersonalPlan, Plan, TrainPlan
+from fedtailor.protos.plan import CodecSpec, Footprint, GatePlan, PersonalPlan, Plan, TrainPlan
 from fedtailor.strategies.plan import (
     check_profile,
     choose_model_spec,
@@ -220,3 +220,16 @@ def test_the_rate_holds_then_falls_over_the_cooldown():
 def test_the_plan_of_a_round_trains_at_its_share_of_the_rate():
     plan = template(choose_model_spec([profile()]))
     assert for_round(plan, seed=1, round_=2, base_version=1, rate_share=0.5).train.learning_rate == pytest.approx(0.025)
+
+
+def test_training_is_made_to_fit_the_memory_it_may_take():
+    spec = choose_model_spec([profile()])
+    plain, tight = (
+        choose_plan(joined(profile(), Budget(train_ram_bytes=limit)), template(spec), (50, 50))[0].train
+        for limit in (None, 500_000)
+    )
+    assert plain.footprint == Footprint()
+    assert tight.footprint != Footprint()
+    assert replace(tight, footprint=Footprint()) == plain
+    with pytest.raises(PlanError, match="train_ram_bytes 100;"):
+        choose_plan(joined(profile(), Budget(train_ram_bytes=100)), template(spec), (50, 50))

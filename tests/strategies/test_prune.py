@@ -5,15 +5,19 @@ from math import ceil
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis.strategies import floats, integers, sampled_from
-from small_nets import SPECS, built_in, chains, rows_for
+from block_nets import BLOCKS, residual
+from hypothesis import given
+from hypothesis.strategies import integers, sampled_from
+from small_nets import SPECS, built_in, graphs, rows_for
 
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.mask import Mask
-from fedtailor.protos.net import Conv, Embedding, Flatten, Linear, Net, Relu
+from fedtailor.protos.net import Activation, Conv, Embedding, Linear, Net
 from fedtailor.strategies import prune as pruning
-from fedtailor.strategies.prune import best_weight, cheapest_channels, couplings, prune
+from fedtailor.strategies import removal
+from fedtailor.strategies.groups import channel_groups
+from fedtailor.strategies.narrow import narrowed
+from fedtailor.strategies.prune import prune, removal_costs, removals
 from fedtailor.strategies.realise import realise
 from fedtailor.strategies.shapes import layer_shapes
 
@@ -23,14 +27,22 @@ def answers(net, x):
         return realise(net)(torch.from_numpy(x)).numpy()
 
 
+def keeping(net, fraction):
+    return {group.name: ceil(group.channels * fraction) for group in channel_groups(net)}
+
+
 def perceptron(rng, hidden=6, inputs=5, outputs=3):
     normal = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
     layers = (
         Linear("fc", normal(hidden, inputs), normal(hidden)),
-        Relu("relu"),
+        Activation("relu", "relu"),
         Linear("head", normal(outputs, hidden), normal(outputs)),
     )
     return Net((inputs,), False, layers)
+
+
+def hidden_of(net, x):
+    return answers(Net(net.input_shape, False, net.layers[:2]), x)
 
 
 def fitted_error(inputs, wanted, kept):
@@ -40,9 +52,19 @@ def fitted_error(inputs, wanted, kept):
     return float(((a @ weight - wanted) ** 2).sum())
 
 
+def by_magnitude(net, fraction):
+    """Cut to the channels whose producer has the longest rows, nothing made up for."""
+    weights = {layer.name: layer.weight for layer in net.layers if isinstance(layer, Conv | Linear)}
+    kept = []
+    for group in channel_groups(net):
+        length = np.linalg.norm(weights[group.name].reshape(group.channels, -1), axis=1)
+        kept.append((group, np.sort(np.argsort(-length)[: ceil(group.channels * fraction)])))
+    return narrowed(net, kept)[0]
+
+
 @pytest.fixture
 def undamped(monkeypatch):
-    monkeypatch.setattr(pruning, "DAMPING", 1e-9)
+    monkeypatch.setattr(removal, "DAMPING", 1e-9)
 
 
 @pytest.mark.usefixtures("undamped")
@@ -50,9 +72,8 @@ def undamped(monkeypatch):
 def test_one_removal_is_the_cheapest_of_all(seed):
     rng = np.random.default_rng(seed)
     net, x = perceptron(rng), rng.normal(size=(200, 5)).astype(np.float32)
-    hidden = answers(Net(net.input_shape, False, net.layers[:2]), x)
-    (kept,) = (entry.kept for entry in prune(net, x, 5 / 6)[1].layers)
-    errors = {subset: fitted_error(hidden, answers(net, x), subset) for subset in combinations(range(6), 5)}
+    (kept,) = (entry.kept for entry in prune(net, x, {"fc": 5})[1].layers)
+    errors = {subset: fitted_error(hidden_of(net, x), answers(net, x), subset) for subset in combinations(range(6), 5)}
     assert kept == min(errors, key=errors.get)
 
 
@@ -61,60 +82,60 @@ def test_one_removal_is_the_cheapest_of_all(seed):
 def test_compensated_weights_leave_the_least_squared_error(seed, keep):
     rng = np.random.default_rng(seed)
     net, x = perceptron(rng), rng.normal(size=(200, 5)).astype(np.float32)
-    hidden = answers(Net(net.input_shape, False, net.layers[:2]), x)
-    pruned, mask = prune(net, x, keep / 6)
+    pruned, mask = prune(net, x, {"fc": keep})
     got = float(((answers(pruned, x) - answers(net, x)) ** 2).sum())
-    assert got == pytest.approx(fitted_error(hidden, answers(net, x), mask.layers[0].kept), rel=1e-3)
-    errors = [fitted_error(hidden, answers(net, x), subset) for subset in combinations(range(6), keep)]
+    assert got == pytest.approx(fitted_error(hidden_of(net, x), answers(net, x), mask.layers[0].kept), rel=1e-3)
+    errors = [fitted_error(hidden_of(net, x), answers(net, x), subset) for subset in combinations(range(6), keep)]
     assert got <= np.median(errors)
 
 
-@given(seed=integers(0, 2**16), width=integers(1, 3), keep=integers(1, 5))
-@settings(deadline=None)
-def test_removal_one_by_one_equals_trying_every_channel_anew(seed, width, keep):
-    rng = np.random.default_rng(seed)
-    columns = rng.permutation(6 * width).reshape(6, width)
-    a = rng.normal(size=(80, 6 * width + 1))
-    hessian = torch.from_numpy(a.T @ a / 80)
-    error = pruning.Quadratic(hessian, torch.from_numpy(rng.normal(size=(6 * width + 1, 2))))
-
-    def left_over(channels):
-        used = np.sort(columns[list(channels)].ravel())
-        index = np.append(used, 6 * width)
-        return -float((best_weight(error, used) * error.target[index]).sum())
-
-    left = list(range(6))
-    while len(left) > keep:
-        left.remove(min(left, key=lambda gone: left_over([channel for channel in left if channel != gone])))
-    assert cheapest_channels(error, columns, keep).tolist() == left
+@pytest.mark.usefixtures("undamped")
+def test_costs_are_the_error_that_is_left_as_a_part_of_the_variance():
+    rng = np.random.default_rng(0)
+    net, x = perceptron(rng), rng.normal(size=(200, 5)).astype(np.float32)
+    costs = removal_costs(net, x)["fc"]
+    wanted = answers(net, x)
+    for keep in range(1, 6):
+        kept = removals(net, x, channel_groups(net))["fc"].kept(keep)
+        want = fitted_error(hidden_of(net, x), wanted, kept) / np.square(wanted - wanted.mean(0)).sum()
+        assert costs[keep] == pytest.approx(want, rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", SPECS)
-@pytest.mark.parametrize("keep_fraction", [0.5, 0.01])
-def test_every_built_in_model_is_narrowed_and_runs(name, keep_fraction):
+@pytest.mark.parametrize("fraction", [0.5, 0.01])
+def test_every_built_in_model_is_narrowed_and_runs(name, fraction):
     _, net = built_in(name)
     x = rows_for(net, 12)
-    pruned, mask = prune(net, x, keep_fraction)
+    pruned, mask = prune(net, x, keeping(net, fraction))
     narrow = [layer for layer in net.layers if isinstance(layer, Conv | Linear | Embedding)][:-1]
-    assert [entry.layer for entry in mask.layers] == [layer.name for layer in narrow]
+    assert {layer.name for layer in narrow} <= {entry.layer for entry in mask.layers}
     for entry in mask.layers:
-        assert len(entry.kept) == ceil(round(keep_fraction * entry.total, 6))
+        assert len(entry.kept) == ceil(round(fraction * entry.total, 6))
         assert list(entry.kept) == sorted(set(entry.kept))
     assert layer_shapes(pruned)[-1] == layer_shapes(net)[-1]
     assert np.isfinite(answers(pruned, x)).all()
-    assert answers(pruned, x).shape == answers(net, x).shape
 
 
-@given(net=chains(), keep_fraction=sampled_from([0.9, 0.5, 0.2]))
-@settings(deadline=None, max_examples=30)
-def test_any_chain_is_narrowed_to_layers_that_fit(net, keep_fraction):
-    x = rows_for(net, 6)
-    pruned, mask = prune(net, x, keep_fraction)
-    assert layer_shapes(pruned)[-1] == layer_shapes(net)[-1]
-    assert answers(pruned, x).shape == answers(net, x).shape
-    assert len(mask.layers) == len(couplings(net))
-    grouped = {layer.name for layer in net.layers if isinstance(layer, Conv) and layer.groups > 1}
-    assert not grouped & {entry.layer for entry in mask.layers}
+@given(net=graphs(), fraction=sampled_from([0.9, 0.5, 0.2]), seed=integers(0, 9))
+def test_any_graph_is_narrowed_to_layers_that_fit(net, fraction, seed):
+    x = rows_for(net, 6, seed)
+    pruned, _ = prune(net, x, keeping(net, fraction))
+    assert [group.channels for group in channel_groups(pruned)] == [
+        count for count in keeping(net, fraction).values() if count > 1
+    ]
+    assert np.isfinite(answers(pruned, x)).all()
+
+
+@pytest.mark.parametrize("name", [*BLOCKS, "conv1d"])
+def test_compensation_beats_cutting_by_magnitude(name):
+    net = BLOCKS[name](np.random.default_rng(0)) if name in BLOCKS else built_in(name)[1]
+    x, unseen = rows_for(net, 200), rows_for(net, 80, seed=1)
+    wanted = answers(net, unseen)
+    error = [
+        float(((answers(variant, unseen) - wanted) ** 2).mean())
+        for variant in (prune(net, x, keeping(net, 0.5))[0], by_magnitude(net, 0.5))
+    ]
+    assert error[0] < 0.6 * error[1]
 
 
 @pytest.mark.usefixtures("undamped")
@@ -126,64 +147,78 @@ def test_constant_channels_go_first_and_cost_nothing(seed):
     weight, bias = hidden.weight.copy(), np.zeros(6, np.float32)
     weight[[0, 2, 5]], bias[[0, 2, 5]] = 0.0, 1.0  # the bias of the next layer can take them over
     net = Net(net.input_shape, False, (Linear("fc", weight, bias), relu, head))
-    pruned, mask = prune(net, x, 0.5)
+    pruned, mask = prune(net, x, {"fc": 3})
     assert mask.layers[0].kept == (1, 3, 4)
     np.testing.assert_allclose(answers(pruned, x), answers(net, x), atol=1e-3)
 
 
-def test_compensation_beats_cutting_the_same_channels():
+def test_every_layer_behind_a_narrower_one_is_fitted_anew_and_no_other():
+    net = residual(np.random.default_rng(0))
+    pruned, mask = prune(net, rows_for(net, 60), {"two.in": 2})
+    assert [entry.layer for entry in mask.layers] == ["two.in"]
+    same = [layer.name for layer, before in zip(pruned.layers, net.layers, strict=True) if layer is before]
+    weighted = [layer.name for layer in net.layers if isinstance(layer, Conv | Linear)]
+    assert [name for name in weighted if name not in same] == ["two.in", "two.out", "head"]
+
+
+def test_fitting_layer_after_layer_beats_fitting_the_reader_alone():
     _, net = built_in("conv1d")
-    x = rows_for(net, 80)
-    pruned, mask = prune(net, x, 0.5)
-    kept = {entry.layer: list(entry.kept) for entry in mask.layers}
-    layers, inputs = [], slice(None)
-    for layer in net.layers:
-        if isinstance(layer, Conv | Linear):
-            outputs = kept.get(layer.name, slice(None))
-            weight = np.ascontiguousarray(layer.weight[:, inputs][outputs])
-            layers.append(replace(layer, weight=weight, bias=layer.bias[outputs]))
-            inputs = outputs
-        else:
-            layers.append(layer)
-    cut = Net(net.input_shape, net.tokens, tuple(layers))
-    unseen = rows_for(net, 80, seed=1)
-    error = [float(((answers(variant, unseen) - answers(net, unseen)) ** 2).mean()) for variant in (pruned, cut)]
-    assert error[0] < error[1] / 2
+    x, unseen = rows_for(net, 200), rows_for(net, 60, seed=1)
+    first = channel_groups(net)[0]
+    pruned, _ = prune(net, x, {first.name: first.channels // 8})
+    near = {*first.rows, *first.columns}
+    pairs = zip(pruned.layers, net.layers, strict=True)
+    alone = replace(net, layers=tuple(ours if ours.name in near else dense for ours, dense in pairs))
+    error = [float(np.square(answers(each, unseen) - answers(net, unseen)).sum()) for each in (pruned, alone)]
+    assert error[0] < 0.5 * error[1]
 
 
-def test_flattened_positions_belong_to_their_channel():
-    rng = np.random.default_rng(0)
-    layers = (
-        Conv("conv", rng.normal(size=(4, 2, 3)).astype(np.float32), np.zeros(4, np.float32), (1,), ((1, 1),), (1,), 1),
-        Flatten("flat"),
-        Linear("head", rng.normal(size=(2, 20)).astype(np.float32), np.zeros(2, np.float32)),
+def test_what_was_found_once_serves_every_number_of_channels():
+    net = residual(np.random.default_rng(0))
+    x = rows_for(net, 60)
+    found = removals(net, x, channel_groups(net))
+    for fraction in (0.7, 0.3):
+        again, mask = prune(net, x, keeping(net, fraction), found=found)
+        anew, same_mask = prune(net, x, keeping(net, fraction))
+        assert mask == same_mask
+        np.testing.assert_array_equal(answers(again, x), answers(anew, x))
+
+
+def test_costs_are_told_for_every_group_and_number_of_channels():
+    net = BLOCKS["transformer"](np.random.default_rng(0))
+    costs = removal_costs(net, rows_for(net, 50))
+    assert {name: len(each) for name, each in costs.items()} == {"q": 5, "up": 11}
+    for each in costs.values():
+        assert each[-1] == 0
+        assert (np.diff(each) <= 0).all()
+
+
+def test_a_layer_with_too_many_columns_is_compared_by_some_of_each_channel(monkeypatch):
+    net = BLOCKS["mobile"](np.random.default_rng(0))
+    x = rows_for(net, 40)
+    sizes = []
+    monkeypatch.setattr(
+        pruning, "removal", lambda readers: sizes.append(len(readers[0].hessian)) or removal.removal(readers)
     )
-    (coupling,) = couplings(Net((2, 5), False, layers))
-    assert coupling.columns.tolist() == np.arange(20).reshape(4, 5).tolist()
-
-
-def test_a_linear_layer_along_time_leaves_the_channels_alone():
-    rng = np.random.default_rng(0)
-    layers = (
-        Conv("conv", rng.normal(size=(4, 2, 3)).astype(np.float32), np.zeros(4, np.float32), (1,), ((1, 1),), (1,), 1),
-        Linear("along time", rng.normal(size=(2, 5)).astype(np.float32), np.zeros(2, np.float32)),
-    )
-    assert couplings(Net((2, 5), False, layers)) == ()
+    monkeypatch.setattr(pruning, "_MOST_COLUMNS", 20)
+    pruned, _ = prune(net, x, {"thin": 3})
+    assert sizes == [16]  # of the 9 places of each of 5 channels every third, and the bias
+    assert np.isfinite(answers(pruned, x)).all()
 
 
 def test_everything_kept_is_the_same_net():
     _, net = built_in("mlp")
-    assert prune(net, rows_for(net, 5), 1.0) == (net, Mask())
+    assert prune(net, rows_for(net, 5), {}) == (net, Mask())
+    assert prune(net, rows_for(net, 5), keeping(net, 1)) == (net, Mask())
 
 
-@given(keep_fraction=floats().filter(lambda value: not 0 < value <= 1))
-def test_a_fraction_out_of_range_is_refused(keep_fraction):
-    _, net = built_in("mlp")
-    with pytest.raises(ValueError, match="above 0 and at most 1"):
-        prune(net, rows_for(net, 5), keep_fraction)
+@pytest.mark.parametrize("keep", [{"fc": 0}, {"fc": 7}, {"head": 2}])
+def test_an_unknown_group_or_number_is_refused_with_what_there_is(keep):
+    with pytest.raises(ValueError, match=r"groups of this net: fc \(1 to 6\)"):
+        prune(perceptron(np.random.default_rng(0)), np.zeros((5, 5), np.float32), keep)
 
 
 def test_no_rows_to_calibrate_on_is_a_plan_error():
     _, net = built_in("mlp")
     with pytest.raises(PlanError, match="samples to calibrate on"):
-        prune(net, rows_for(net, 0), 0.5)
+        prune(net, rows_for(net, 0), keeping(net, 0.5))

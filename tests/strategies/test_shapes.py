@@ -7,9 +7,21 @@ from hypothesis import given
 from small_nets import built_in, chains, rows_for
 
 from fedtailor.protos.errors import PlanError
-from fedtailor.protos.net import Affine, Conv, Linear, MaxPool, Net, Relu
-from fedtailor.protos.quantised_net import Grid, Quantise, QuantisedNet
-from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.protos.net import (
+    Activation,
+    Add,
+    Affine,
+    Attention,
+    Concat,
+    Conv,
+    LayerNorm,
+    Linear,
+    MaxPool,
+    Net,
+    Positions,
+)
+from fedtailor.protos.quantised_net import BlockLinear, Dequantise, Grid, Quantise, QuantisedNet
+from fedtailor.strategies.shapes import layer_shapes, value_kinds
 
 
 @given(net=chains())
@@ -50,9 +62,15 @@ def _conv(**changes):
         ((7,), Linear("l", np.ones((2, 6), np.float32), np.ones(2, np.float32))),
         ((3, 10), MaxPool("p", (11,), (2,))),
         ((3, 10), Affine("a", np.ones(3, np.float32), np.ones(3, np.float32))),
-        ((), Relu("r")),
-        ((0,), Relu("r")),
-        ((1 << 30,), Relu("r")),
+        ((3, 10), _conv(scales=np.ones(3, np.float32))),
+        ((3, 10), MaxPool("p", (2,), (2,), ((2, 0),))),
+        ((3, 10), LayerNorm("n", np.ones(3, np.float32), np.ones(3, np.float32), 1e-5)),
+        ((3, 10), Positions("t", np.ones((3, 9), np.float32))),
+        ((6,), BlockLinear("b", np.ones((2, 6), np.int8), np.ones((2, 1), np.float32), np.ones(2, np.float32), 24)),
+        ((6,), BlockLinear("b", np.ones((2, 6), np.int8), np.ones((2, 2), np.float32), np.ones(2, np.float32), 16)),
+        ((), Activation("r", "relu")),
+        ((0,), Activation("r", "relu")),
+        ((1 << 30,), Activation("r", "relu")),
     ],
 )
 def test_a_layer_that_does_not_fit_is_refused(shape, layer):
@@ -64,9 +82,37 @@ def test_integers_and_reals_do_not_mix():
     with pytest.raises(PlanError, match="expects float, got u8"):
         layer_shapes(QuantisedNet((3,), False, (Quantise("a", Grid(1.0, 0)), Quantise("b", Grid(1.0, 0)))))
     with pytest.raises(PlanError, match="got tokens"):
-        layer_shapes(Net((3,), True, (Relu("r"),)))
+        layer_shapes(Net((3,), True, (Activation("r", "relu"),)))
 
 
 def test_names_are_unique():
     with pytest.raises(PlanError, match="name of its own"):
-        layer_shapes(Net((3,), False, (Relu("r"), Relu("r"))))
+        layer_shapes(Net((3,), False, (Activation("r", "relu"),) * 2))
+
+
+def test_layers_of_several_values_want_them_to_agree():
+    wide = Linear("wide", np.ones((4, 3), np.float32), np.ones(4, np.float32))
+    for last in (Add("last"), Concat("last", 1), Attention("last", 3, causal=True)):
+        with pytest.raises(PlanError, match="'last'"):
+            layer_shapes(Net((3,), False, (wide, last), ((0,), (0, 1))))
+    assert layer_shapes(Net((3,), False, (wide, Concat("last", 0)), ((0,), (0, 1))))[-1] == (7,)
+
+
+def test_a_layer_must_read_as_many_values_as_it_takes():
+    with pytest.raises(PlanError, match="2 values to read, got 1"):
+        layer_shapes(Net((3,), False, (Add("a"),)))
+    with pytest.raises(PlanError, match="1 values to read, got 2"):
+        layer_shapes(Net((3,), False, (Activation("r", "relu"),), ((0, 0),)))
+
+
+def test_wires_lead_backwards():
+    with pytest.raises(ValueError, match="layer 0 of a net may read values 0 to 0"):
+        Net((3,), False, (Activation("r", "relu"),), ((1,),))
+    with pytest.raises(ValueError, match="wires for each"):
+        Net((3,), False, (Activation("r", "relu"),), ((0,), (1,)))
+
+
+def test_integers_become_reals_where_they_are_asked_to():
+    net = QuantisedNet((3,), False, (Quantise("a", Grid(1.0, 0)), Dequantise("b")))
+    assert value_kinds(net) == ("float", "u8", "float")
+    layer_shapes(net)

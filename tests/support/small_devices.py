@@ -55,8 +55,8 @@ def plan(*, round_: int = 1, base_version: int = 0, method: str = "finetune", le
         personal=PersonalPlan(method=method, epochs=5, batch_size=16, learning_rate=learning_rate, proximal=0.1),
         personal_parameters=("head.weight", "head.bias"),
         recipes=(
-            Recipe(name="int8", keep_fraction=1.0, precision="int8"),
-            Recipe(name="keep50", keep_fraction=0.5, distil_steps=20),
+            Recipe(name="int8", shrink=1, precision="int8"),
+            Recipe(name="x8", shrink=8, distil_steps=20),
         ),
         codec=CodecSpec(name="int4", version=1),
         feedback=True,

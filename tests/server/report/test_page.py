@@ -7,7 +7,7 @@ from math import nan
 from xml.etree import ElementTree as ET
 
 import pytest
-from summaries import bare_row, empty_summary, fallback_row, regression_summary, watch_summary
+from summaries import bare_row, empty_summary, fallback_row, regression_summary, summary_of, watch_summary
 
 from fedtailor.protos.budget import Budget
 from fedtailor.server.report.page import to_html
@@ -198,8 +198,18 @@ def test_a_recipes_row_counts_the_devices_that_tried_and_deployed_it():
     assert [recipe for recipe, row in cells.items() if row[-1] == "withdrawn"] == ["w25-fp32"]
 
 
+def test_the_mix_that_runs_stands_below_the_recipes_and_on_test_it_has_no_verdict():
+    run = watch_summary()
+    table = ET.fromstring(str(recipe_table(run)))
+    *recipes, mix, test = [["".join(cell.itertext()) for cell in row] for row in table.find(".//tbody")]
+    assert len(recipes) == len(run.devices[0].ladder.rungs)
+    assert (mix[0], mix[3]) == ("deployed", f"{run.certificates.deployed.rows:,}")
+    assert (test[0], test[3], test[5], test[7]) == ("on test", "3,100", "–", "")
+    assert mix[7] in {"proven no worse", "not shown worse", "rejected"}
+
+
 def test_without_a_ladder_there_is_no_evidence_on_recipes():
-    assert recipe_table(replace(watch_summary(), devices=(bare_row(),))) is None
+    assert recipe_table(summary_of(bare_row())) is None
     assert recipe_table(empty_summary()) is None
 
 

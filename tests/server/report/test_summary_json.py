@@ -44,6 +44,15 @@ def test_json_holds_the_figures_themselves():
     assert result["rows"][3]["problems"] == list(run.devices[3].problems)
 
 
+def test_certificates_are_whole():
+    run = watch_summary()
+    result = json.loads(json.dumps(summary_dict(run), allow_nan=False))["certificates"]
+    assert [entry["recipe"] for entry in result["recipes"]] == [rung.recipe for rung in run.devices[0].ladder.rungs]
+    assert result["deployed"]["bound"] == run.certificates.deployed.bound
+    assert result["test"]["rows_bound"] is None
+    assert summary_dict(empty_summary())["certificates"] == {"deployed": None, "test": None, "recipes": []}
+
+
 def test_what_is_not_a_number_is_null():
     row = fallback_row()
     broken = replace(row, scores=replace(row.scores, variant=math.nan, base=math.inf))

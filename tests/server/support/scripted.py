@@ -24,7 +24,7 @@ from fedtailor.strategies.models.model import initial_state
 from fedtailor.strategies.snapshot import state_of
 
 RECORD = "fedtailor"
-PAYLOADS = {FALLBACK: b"fp32" * 100, "int8": b"int8" * 25, "keep50": b"half" * 7}
+PAYLOADS = {FALLBACK: b"fp32" * 100, "int8": b"int8" * 25, "x8": b"half" * 7}
 
 
 class Vanish(Exception):  # noqa: N818 - not an error: the device never answers
@@ -155,7 +155,7 @@ class ScriptedDevice:
             base_validation_score=0.8,
             personal_validation_score=0.9,
             reference=a_rung(FALLBACK, lost=0),
-            rungs=(a_rung("int8", lost=0), a_rung("keep50", lost=9)),
+            rungs=(a_rung("int8", lost=0), a_rung("x8", lost=9)),
         )
 
     def evaluate(self):

@@ -10,7 +10,7 @@ from fedtailor.server.registry import open_registry
 from fedtailor.strategies.models.model import initial_state
 from fedtailor.strategies.snapshot import state_of
 
-RECIPES = (Recipe(name="int8", keep_fraction=1.0), Recipe(name="keep50", keep_fraction=0.5))
+RECIPES = (Recipe(name="int8", shrink=1), Recipe(name="x8", shrink=8))
 JOB = Job(
     rounds=3,
     deadline_s=20.0,

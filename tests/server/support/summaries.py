@@ -7,10 +7,12 @@ import numpy as np
 from variants import FP32_BYTES, deployed, hardware, ladder_of, verdict
 
 from fedtailor.protos.budget import Budget
+from fedtailor.protos.certificate import Certificates
 from fedtailor.protos.data_profile import DataProfile
 from fedtailor.protos.messages import Scores
 from fedtailor.protos.plan import GatePlan
 from fedtailor.protos.summary import DeviceRow, RoundRow, Summary
+from fedtailor.server.certify import certify_fleet
 
 CLASSES = (
     ("phone-high", 1.0, 8.0),
@@ -118,12 +120,14 @@ def watch_summary(devices=10, rounds=40, seed=0):
         gate=GatePlan(),
         withdrawn=WITHDRAWN,
         seconds=83.4,
+        certificates=certify_fleet(rows, "classification", GatePlan(), seed),
     )
 
 
 def regression_summary(devices=4):
     """Lower is better; no classes, target quantiles instead."""
     whole = watch_summary(devices=devices, rounds=6)
+    rows = tuple(_as_regression(row, index) for index, row in enumerate(whole.devices))
     return replace(
         whole,
         name="engines",
@@ -131,7 +135,8 @@ def regression_summary(devices=4):
         kind="regression",
         metric="rmse",
         better="lower",
-        devices=tuple(_as_regression(row, index) for index, row in enumerate(whole.devices)),
+        devices=rows,
+        certificates=certify_fleet(rows, "regression", whole.gate, whole.seed),
         rounds=tuple(
             replace(row, base_validation_score=40.0 - 3 * row.round, train_loss=1 / row.round) for row in whole.rounds
         ),
@@ -193,6 +198,19 @@ def fallback_row(device_id="stubborn"):
     )
 
 
+def summary_of(*rows):
+    """The watch job with these devices."""
+    whole = watch_summary(devices=1)
+    return replace(whole, devices=rows, certificates=certify_fleet(rows, whole.kind, whole.gate, whole.seed))
+
+
 def empty_summary():
     """A run in which nothing happened."""
-    return replace(watch_summary(devices=1, rounds=1), rounds=(), devices=(), withdrawn=(), seconds=0.0)
+    return replace(
+        watch_summary(devices=1, rounds=1),
+        rounds=(),
+        devices=(),
+        withdrawn=(),
+        seconds=0.0,
+        certificates=Certificates(),
+    )

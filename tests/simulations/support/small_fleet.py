@@ -15,7 +15,7 @@ JOB = {
     "minimum_fraction": 0.3,
     "train": {"epochs": 1, "batch_size": 16, "learning_rate": 0.05},
     "personal": {"method": "finetune", "epochs": 2, "batch_size": 16, "learning_rate": 0.02},
-    "recipes": [{"name": "int8", "keep_fraction": 1.0, "precision": "int8"}],
+    "recipes": [{"name": "int8", "shrink": 1, "precision": "int8"}],
 }
 
 

@@ -1,0 +1,31 @@
+"""From the options of a command to the fleet whose rows it works on."""
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fedtailor.simulations.fleet import Fleet
+
+
+def fleet_of_rows(data: Path | None, **options: object) -> "Fleet":
+    """The fleet of these options, those that are None left out; without `data` it is the default one.
+
+    Rows without an owner need none here: they are one device's, unless a partition deals them.
+    """
+    from fedtailor.simulations.fleet import fleet_from
+
+    given = {key: value for key, value in options.items() if value is not None}
+    if data is not None:
+        given["data"] = str(data.absolute())
+        if "partition" not in given and not _has_owners(data):
+            given = {"devices": 1, **given, "partition": "iid"}
+    return fleet_from(given, source="command line")
+
+
+def _has_owners(data: Path) -> bool:
+    try:
+        with zipfile.ZipFile(data) as file:
+            return "device.npy" in file.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return True  # whoever reads it says what is wrong
