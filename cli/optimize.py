@@ -1,7 +1,8 @@
 """`fedtailor optimize`: one model, one device's rows, no federation."""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,7 @@ from fedtailor.cli.out_folder import make, refuse_used
 
 if TYPE_CHECKING:
     from fedtailor.protos.budget import Budget
+    from fedtailor.simulations.optimise import Task
     from fedtailor.simulations.optimised import Optimised
 
 
@@ -41,14 +43,8 @@ def optimize(
     if out is not None:
         refuse_used(out)
 
-    import torch
-
-    from fedtailor.cli.output import stderr
-    from fedtailor.cli.progress import shown_progress
     from fedtailor.cli.simulate import free_folder
-    from fedtailor.client.machine_store import machine_store
-    from fedtailor.simulations.ladder_files import write_files
-    from fedtailor.simulations.optimise import Wish, optimise, prepare
+    from fedtailor.simulations.optimise import Wish, prepare
     from fedtailor.simulations.user_model import known_model
 
     job = {"seed": seed, **({} if model is None else {"model": known_model(model)})}
@@ -56,11 +52,24 @@ def optimize(
     task = prepare(Wish(fleet=fleet, device=device, budget=limits, weights=weights, epochs=epochs))
     folder = out or free_folder(f"optimize-{task.data.device_id}", seed)
     make(folder)
+    _print(_optimised(task, folder), folder, as_json=as_json)
+
+
+def _optimised(task: "Task", folder: Path) -> "Optimised":
+    """The work, with progress; what it gave lies in the folder."""
+    import torch
+
+    from fedtailor.cli.output import stderr
+    from fedtailor.cli.progress import shown_progress
+    from fedtailor.client.machine_store import machine_store
+    from fedtailor.simulations.ladder_files import write_files
+    from fedtailor.simulations.optimise import optimise
+
     torch.set_num_threads(1)
     with shown_progress(stderr()) as progress, machine_store() as store:
         found = optimise(task, store, progress)
     write_files(found, folder)
-    _print(found, folder, as_json=as_json)
+    return found
 
 
 def _print(found: "Optimised", folder: Path, *, as_json: bool) -> None:
@@ -95,29 +104,24 @@ def budget_from(text: str) -> "Budget":
         ConfigError: an unknown limit, or one that is no number above 0; a margin of 1 or more.
     """
     from fedtailor.protos.budget import Budget
+
+    return Budget(**dict(_limit(part) for part in text.split(",") if part))
+
+
+def _limit(part: str) -> tuple[str, Any]:
+    """The field of a budget and what it may be."""
     from fedtailor.protos.errors import ConfigError
 
-    limits: dict[str, float] = {}
-    for part in filter(None, text.split(",")):
-        name, _, value = (word.strip() for word in part.partition("="))
-        if name not in _LIMITS:
-            raise ConfigError(f"budget: expected limits of {', '.join(_LIMITS)}, each as NAME=NUMBER, got {part!r}")
-        field, unit = _LIMITS[name]
-        limits[field] = _number(name, value) * unit
-    return Budget(**{field: int(limit) if field.endswith("_bytes") else limit for field, limit in limits.items()})  # type: ignore[arg-type]
-
-
-def _number(name: str, value: str) -> float:
-    from math import inf
-
-    from fedtailor.protos.errors import ConfigError
-
-    most = 1.0 if name == "margin" else inf
+    name, _, value = (word.strip() for word in part.partition("="))
+    if name not in _LIMITS:
+        raise ConfigError(f"budget: expected limits of {', '.join(_LIMITS)}, each as NAME=NUMBER, got {part!r}")
+    field, unit = _LIMITS[name]
+    whole = field.endswith("_bytes")
     try:
-        number = float(value)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < most:
+        limit = int(float(value) * unit) if whole else float(value) * unit
+    except (ValueError, OverflowError):
+        limit = 0
+    if not 0 < limit < (1 if name == "margin" else math.inf):
         expected = "a fraction between 0 and 1 (0.01 is one point)" if name == "margin" else "a number above 0"
         raise ConfigError(f"budget: {name}: expected {expected}, got {value!r}")
-    return number
+    return field, limit

@@ -25,11 +25,11 @@ log = getLogger(__name__)
 
 
 def deploy(device: Device, instruction: Instruction) -> EvaluateReply:
-    """Put the best rung that may run in place, ready for this runtime, and score base, personal model and variant on the test split.
+    """Put the best rung that may run in place, and score base, personal model and variant on the test split.
 
-    A rung whose artefact is damaged gives way to the next best. A device without a whole ladder from this base (it
-    missed the tailoring, has no rows to tailor with, or lost its personal model) runs the fp32 base. The variant's
-    reason says so.
+    The variant's file is made ready for this machine's runtime. A rung whose artefact is damaged gives way to the next
+    best. A device without a whole ladder from this base (it missed the tailoring, has no rows to tailor with, or lost
+    its personal model) runs the fp32 base. The variant's reason says so.
 
     Raises:
         StoreError: the store cannot be written; what ran before stays in place.

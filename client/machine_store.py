@@ -26,7 +26,7 @@ def machine_store() -> Iterator[DeviceStore]:
 
 def _kept() -> DeviceStore | None:
     try:
-        store = DeviceStore(_cache() / "fedtailor" / folder_name(this_processor()[0]))
+        store = DeviceStore(_cache() / "fedtailor" / folder_name(this_processor()[0].lower()))
         store.put("writable", b"")
     except (StoreError, RuntimeError):  # the latter: nobody knows where home is
         return None

@@ -154,7 +154,8 @@ def _bench(personal: Net, data: DeviceData, plan: Plan, hardware: DeviceProfile)
         reference = artefact(personal, Mask(), data.validation.x)
     except PlanError:
         raise PlanError(f"device {data.device_id}: the personal model answers NaN or infinity; train it anew") from None
-    return _Bench(Cloth(personal, data, plan.model, plan.seed), reference, plan, hardware, _counter(plan.budget))
+    cloth = Cloth(personal, data, plan.model, plan.seed, plan.budget.train_ram_bytes)
+    return _Bench(cloth, reference, plan, hardware, _counter(plan.budget))
 
 
 def _counter(budget: Budget) -> EnergyCounter | None:

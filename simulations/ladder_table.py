@@ -118,7 +118,7 @@ def _key(optimised: Optimised) -> str:
     return (
         f"{RUNS}runs. Scores: {unit}, {task.better} is better, on {counted(len(data.validation), 'validation row')} "
         f"and {counted(len(data.test), 'test row')}. Verdict: on the validation rows against fp32, margin "
-        f"{points_text(verdict.margin, data.kind)}, bound of {100 * verdict.confidence:g} %. Payload: as kept and "
+        f"{points_text(verdict.margin, data.kind)}, at {100 * verdict.confidence:g} % confidence. Payload: as kept and "
         "sent; smaller: than that of fp32. p50, p99: one sample, one thread, measured here; faster: CPU time of fp32 "
         "over this one's, taken in turns."
     )

@@ -27,6 +27,7 @@ from fedtailor.protos.plan import Plan
 from fedtailor.protos.samples import DeviceData
 from fedtailor.protos.variant import Ladder
 from fedtailor.server.progress import Progress
+from fedtailor.server.report.wording import counted
 from fedtailor.server.run import plan_template
 from fedtailor.simulations.central import devices_of, pooled
 from fedtailor.simulations.fleet import Fleet
@@ -126,10 +127,14 @@ def _wanted(devices: Sequence[DeviceData], device_id: str | None) -> DeviceData:
     for device in usable:
         if device_id in {None, device.device_id}:
             return device
-    known = ", ".join(device.device_id for device in usable[:5]) or "none has both"
+    if not usable:
+        raise DataError(
+            f"device: expected one with train and validation rows, got none among {counted(len(devices), 'device')}; "
+            "make one of all rows: --partition iid --devices 1"
+        )
+    known = ", ".join(device.device_id for device in usable[:5])
     more = f" and {len(usable) - 5} more" if len(usable) > 5 else ""
-    asked = "none" if device_id is None else repr(device_id)
-    raise DataError(f"device: expected one with train and validation rows ({known}{more}), got {asked}")
+    raise DataError(f"device: expected one with train and validation rows ({known}{more}), got {device_id!r}")
 
 
 def _given(spec: ModelSpec, path: Path) -> PersonalModel:

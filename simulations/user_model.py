@@ -111,7 +111,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
         raise ConfigError(f"weights: {path}: expected a file, got: {error.strerror or error}") from None
     except Exception as error:  # of files that hold something else numpy and torch say it in many ways
         raise ConfigError(
-            f"weights: {path}: expected a .npz file or what torch.save wrote, got {_said(error)}"
+            f"weights: {path}: expected arrays in a .npz file, or what torch.save wrote, got {_said(error)}"
         ) from None
     try:
         module.load_state_dict(arrays)
@@ -121,7 +121,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 def _arrays(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # numpy leaves a bad one open
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     loaded: dict[str, torch.Tensor] = torch.load(path, weights_only=True, map_location="cpu")
     return loaded

@@ -32,12 +32,16 @@ LEARNING_RATE = 3e-3  # 1e-2 forgets on 500 rows what a mild variant still knows
 
 @dataclass(frozen=True, eq=False)
 class Cloth:
-    """What every variant of one device is cut from: the personal fp32 model and the device's own rows."""
+    """What every variant of one device is cut from: the personal fp32 model and the device's own rows.
+
+    `ram_bytes` is what one training step may take beside the teacher's parameters; None is no limit.
+    """
 
     personal: Net
     data: DeviceData
     spec: ModelSpec
     seed: int
+    ram_bytes: int | None = None
 
     @cached_property
     def calibration(self) -> NDArray[np.generic]:
@@ -56,7 +60,7 @@ def compress(cloth: Cloth, allotment: Allotment, steps: int) -> tuple[Net, Mask]
     steps: of distillation, each before and after coding; 0 leaves it out.
 
     Raises:
-        PlanError: the allotment does not fit the net, or there are no train rows.
+        PlanError: the allotment does not fit the net, there are no train rows, or no training step fits into memory.
     """
     pruned, mask = prune(cloth.personal, cloth.calibration, allotment.keep, found=cloth.removals)
     narrow = _distilled(cloth, pruned, steps, cloth.seed) if mask.layers else pruned
@@ -77,6 +81,7 @@ def _distilled(cloth: Cloth, net: Net, steps: int, seed: int, coding: Mapping[st
         seed=seed,
         learning_rate=LEARNING_RATE,
         coding=coding,
+        ram_bytes=cloth.ram_bytes,
     )
     return min((net, tuned), key=lambda candidate: loss_of_net(candidate, cloth.spec, cloth.data.validation))
 

@@ -9,6 +9,8 @@ import torch
 from small_fleet import JOB, small_fleet
 
 from fedtailor.client import tailor, whole_ladder
+from fedtailor.client.fleet_arrays import FleetArrays
+from fedtailor.client.fleet_file import write_fleet_file
 from fedtailor.client.runtime import open_session, predict
 from fedtailor.client.store import DeviceStore
 from fedtailor.protos.budget import Budget
@@ -24,7 +26,7 @@ import torch
 from torch import nn
 
 def normed(spec):
-    return nn.Sequential(nn.Linear(6, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 3))
+    return nn.Sequential(nn.Linear(6, 99), nn.BatchNorm1d(99), nn.ReLU(), nn.Linear(99, 3))
 
 class Memory(nn.Module):
     def __init__(self):
@@ -103,6 +105,18 @@ def test_the_first_device_with_rows_is_taken_and_an_unknown_one_refused(tmp_path
     assert prepare(wish(tmp_path)).data.device_id == "east"  # in sorted order
     with pytest.raises(DataError, match=r"\(east, north, south\), got 'west'"):
         prepare(wish(tmp_path, device="west"))
+
+
+def test_a_file_whose_devices_train_or_validate_but_never_both_says_what_to_do(tmp_path):
+    split = np.repeat(np.arange(2, dtype=np.uint8), 30)
+    arrays = FleetArrays(
+        x=np.zeros((60, 6), np.float32), y=np.arange(60) % 3, device=np.repeat(["a", "b"], 30), split=split
+    )
+    write_fleet_file(tmp_path / "apart.npz", arrays)
+    with pytest.raises(DataError, match="got none among 2 devices; make one of all rows: --partition iid --devices 1"):
+        prepare(Wish(fleet=small_fleet(tmp_path, tmp_path / "apart.npz")))
+    whole = small_fleet(tmp_path, tmp_path / "apart.npz", partition="iid", devices=1)
+    assert len(prepare(Wish(fleet=whole)).data.validation) == 30
 
 
 def test_a_device_alone_trains_on_its_own_rows(tmp_path, store):

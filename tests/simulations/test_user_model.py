@@ -132,7 +132,9 @@ def test_weights_come_from_either_form_of_file(mine, tmp_path, form):
 @pytest.mark.parametrize("name", ["w.pt", "w.npz"])
 def test_a_file_that_holds_no_weights_is_one_line(mine, tmp_path, content, name):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ConfigError, match=rf"{name}: expected a \.npz file or what torch.save wrote, got ") as error:
+    with pytest.raises(
+        ConfigError, match=rf"{name}: expected arrays in a \.npz file, or what torch.save wrote, got "
+    ) as error:
         load_weights(own(f"{mine}:tiny"), tmp_path / name)
     assert "\n" not in str(error.value)
 
