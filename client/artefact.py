@@ -12,9 +12,9 @@ from fedtailor.protos.errors import PlanError
 from fedtailor.protos.mask import Mask
 from fedtailor.protos.net import Conv, Linear
 from fedtailor.protos.quantised_net import BlockLinear, QuantisedConv, QuantisedLinear
-from fedtailor.strategies.allotment import FP32_BITS
-from fedtailor.strategies.macs import macs
-from fedtailor.strategies.payload import pack
+from fedtailor.strategies.compression.allotment import FP32_BITS
+from fedtailor.strategies.graph.macs import macs
+from fedtailor.strategies.payload.payload import pack
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from fedtailor.client.measure import alternating
 from fedtailor.client.runtime import open_session
 from fedtailor.protos.net import Linear, Net
 from fedtailor.protos.quantised_net import BlockLinear, QuantisedNet
-from fedtailor.strategies.block_linear import to_block_linear
-from fedtailor.strategies.shapes import Shape, layer_shapes
+from fedtailor.strategies.compression.block_linear import to_block_linear
+from fedtailor.strategies.graph.shapes import Shape, layer_shapes
 
 _FEWEST_WEIGHTS = 2**16  # below, a run costs more than the multiplication
 _BLOCKS = (32, 128)

@@ -17,7 +17,7 @@ from fedtailor.protos.messages import EvaluateReply, Instruction, Scores
 from fedtailor.protos.samples import Samples
 from fedtailor.protos.variant import Ladder, Rung, Variant
 from fedtailor.protos.wire import from_bytes, to_bytes
-from fedtailor.strategies.payload import unpack
+from fedtailor.strategies.payload.payload import unpack
 from fedtailor.strategies.task import TASKS, Task
 
 VARIANT = "variant"

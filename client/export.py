@@ -15,7 +15,7 @@ from fedtailor.client.export_graph import CONTRIB, Graph, Value
 from fedtailor.client.export_quantised import QUANTISED_EMITTERS
 from fedtailor.protos.net import Attention, LayerNorm, Net
 from fedtailor.protos.quantised_net import QuantisedNet
-from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.strategies.graph.shapes import layer_shapes
 
 _OPSET = 20  # Gelu's first; ONNX Runtime 1.23, the oldest we run on, fuses less of what is newer
 _ATTENTION_OPSET = 23  # Attention's first: half the time of MatMul, Softmax, MatMul, and of MultiHeadAttention

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from fedtailor.protos.quantised_net import Grid
-from fedtailor.strategies.shapes import Shape
+from fedtailor.strategies.graph.shapes import Shape
 
 CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
 

@@ -24,7 +24,7 @@ from fedtailor.protos.quantised_net import (
     QuantisedLinear,
     UInt8s,
 )
-from fedtailor.strategies.lookup import is_steady, lookup
+from fedtailor.strategies.integer.lookup import is_steady, lookup
 
 _INT8_INPUTS = 4  # MatMulNBits' accuracy level
 

@@ -14,7 +14,7 @@ from fedtailor.client.block_linear import with_block_linears
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.net import Conv, Linear, Net
 from fedtailor.protos.quantised_net import BlockLinear, QuantisedConv, QuantisedLinear, QuantisedNet
-from fedtailor.strategies.quantise import quantise
+from fedtailor.strategies.integer.quantise import quantise
 
 Form = Net | QuantisedNet
 

@@ -1,7 +1,7 @@
 """What the layers of a net take on this device in its runtime, measured once for each shape and kept.
 
 A layer is measured alone, with the activation and pool that follow it, less what an empty session takes: in float32 and
-in int8, at a few numbers of channels. `strategies/latency.py` interpolates in between. Its weights are coded in 6 bits:
+in int8, at a few numbers of channels. `planning/latency.py` interpolates in between. Its weights are coded in 6 bits:
 the exact kernels that ONNX Runtime takes on x86 without VNNI are a quarter slower where a weight needs more than 7.
 """
 
@@ -25,11 +25,11 @@ from fedtailor.protos.errors import DecodeError, PlanError, StoreError
 from fedtailor.protos.net import Activation, Conv, Layer, Linear, Net
 from fedtailor.protos.quantised_net import Dequantise, Grid, Quantise, QuantisedNet
 from fedtailor.protos.schema import Doubles, Floats
-from fedtailor.strategies.groups import is_depthwise
-from fedtailor.strategies.latency import Latencies, LatencyGrid
-from fedtailor.strategies.quantise import quantise
-from fedtailor.strategies.segments import Segment, segments
-from fedtailor.strategies.shapes import Shape, layer_shapes
+from fedtailor.strategies.graph.groups import is_depthwise
+from fedtailor.strategies.graph.segments import Segment, segments
+from fedtailor.strategies.graph.shapes import Shape, layer_shapes
+from fedtailor.strategies.integer.quantise import quantise
+from fedtailor.strategies.planning.latency import Latencies, LatencyGrid
 
 Rows = NDArray[np.generic]
 

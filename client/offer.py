@@ -15,8 +15,8 @@ from fedtailor.protos.plan import Plan
 from fedtailor.protos.schema import State
 from fedtailor.protos.variant import Ladder
 from fedtailor.protos.wire import to_bytes
+from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models.model import build, load_state
-from fedtailor.strategies.trace import trace
 
 LADDER = "ladder"
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from fedtailor.client.latency_table import LatencyTable
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.net import Net
-from fedtailor.strategies.allotment import Allotment
-from fedtailor.strategies.cost_model import float_bytes
-from fedtailor.strategies.plan_layers import Choices, Limits, allot, choices_for
-from fedtailor.strategies.sensitivity import sensitivities
+from fedtailor.strategies.compression.allotment import Allotment
+from fedtailor.strategies.planning.cost_model import float_bytes
+from fedtailor.strategies.planning.plan_layers import Choices, Limits, allot, choices_for
+from fedtailor.strategies.planning.sensitivity import sensitivities
 
 
 def layer_choices(net: Net, calibration: NDArray[np.generic], spec: ModelSpec, table: LatencyTable) -> Choices:

@@ -29,12 +29,12 @@ from fedtailor.protos.plan import Plan, Recipe
 from fedtailor.protos.samples import DeviceData
 from fedtailor.protos.variant import FALLBACK, Rung
 from fedtailor.protos.verdict import REJECTED, Verdict
-from fedtailor.strategies.allotment import Allotment
 from fedtailor.strategies.budget_check import artefact_checks
-from fedtailor.strategies.compress import Cloth, compress
-from fedtailor.strategies.cost_model import float_bytes
+from fedtailor.strategies.compression.allotment import Allotment
+from fedtailor.strategies.compression.compress import Cloth, compress
 from fedtailor.strategies.gate import itself, judge
-from fedtailor.strategies.plan_layers import Choices, Limits, allot
+from fedtailor.strategies.planning.cost_model import float_bytes
+from fedtailor.strategies.planning.plan_layers import Choices, Limits, allot
 from fedtailor.strategies.task import TASKS
 
 MEASURE_S = 0.15  # wall-clock time for one figure of one artefact

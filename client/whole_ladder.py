@@ -24,9 +24,9 @@ from fedtailor.protos.plan import Plan
 from fedtailor.protos.samples import DeviceData
 from fedtailor.protos.variant import FALLBACK, Rung
 from fedtailor.protos.verdict import REJECTED, Verdict
-from fedtailor.strategies.compress import CALIBRATION_ROWS
+from fedtailor.strategies.compression.compress import CALIBRATION_ROWS
+from fedtailor.strategies.compression.spread import spread_rows
 from fedtailor.strategies.gate import itself, judge
-from fedtailor.strategies.spread import spread_rows
 from fedtailor.strategies.task import TASKS
 
 Outputs = NDArray[np.float32]

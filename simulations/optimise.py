@@ -34,12 +34,12 @@ from fedtailor.simulations.fleet import Fleet
 from fedtailor.simulations.optimised import Candidate, Optimised
 from fedtailor.simulations.personal_model import PersonalModel, personal_model
 from fedtailor.simulations.user_model import check_answers, load_weights, user_part
+from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.interval import score_interval
 from fedtailor.strategies.models.model import build
-from fedtailor.strategies.payload import unpack
+from fedtailor.strategies.payload.payload import unpack
 from fedtailor.strategies.plan import choose_model_spec, choose_plan, fleet_counts
 from fedtailor.strategies.task import TASKS
-from fedtailor.strategies.trace import trace
 
 GIVEN = "weights"  # how a personal model came to be that was trained elsewhere
 

@@ -13,9 +13,9 @@ from flwr.common.constant import ErrorCode
 from fedtailor.protos.messages import RECORD, Instruction, TrainReply
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.wire import from_bytes
-from fedtailor.strategies.macs import macs
+from fedtailor.strategies.graph.macs import macs
+from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models.model import build
-from fedtailor.strategies.trace import trace
 
 # Half of what the catalogue's reference core does in HPL (61.8 Gflop/s in fp32). Not measured: that would let the
 # machine that simulates decide who is late.

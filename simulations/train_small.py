@@ -11,9 +11,9 @@ from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.net import Conv, Embedding, Layer, LayerNorm, Linear, Net, Positions
 from fedtailor.protos.plan import TrainPlan
 from fedtailor.protos.samples import Samples
-from fedtailor.strategies.groups import Group, Indices, channel_groups
-from fedtailor.strategies.narrow import narrowed
-from fedtailor.strategies.realise import realise, trace_back
+from fedtailor.strategies.graph.groups import Group, Indices, channel_groups
+from fedtailor.strategies.graph.narrow import narrowed
+from fedtailor.strategies.graph.realise import realise, trace_back
 
 
 def train_small(net: Net, mask: Mask, rows: Samples, spec: ModelSpec, plan: TrainPlan, *, seed: int) -> Net:

@@ -31,10 +31,10 @@ from fedtailor.simulations.peers.peer import PEERS, Peer, PeerTask, Validation
 from fedtailor.simulations.peers.plain_model import plain_model
 from fedtailor.simulations.train_small import train_small
 from fedtailor.simulations.variant_row import OURS, REFERENCE, SMALL, VariantRow
+from fedtailor.strategies.graph.trace import trace
+from fedtailor.strategies.integer.quantise import quantise
 from fedtailor.strategies.models.model import build, load_state
-from fedtailor.strategies.payload import pack, unpack
-from fedtailor.strategies.quantise import quantise
-from fedtailor.strategies.trace import trace
+from fedtailor.strategies.payload.payload import pack, unpack
 
 PLAN = TrainPlan(epochs=30, batch_size=32, learning_rate=0.05, clip_norm=2.0)  # tuned on validation rows
 

@@ -14,8 +14,8 @@ from fedtailor.protos.errors import PlanError
 from fedtailor.protos.messages import Profile
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import Footprint, PersonalPlan, Plan
+from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models.model import build, choose_model, model_named
-from fedtailor.strategies.trace import trace
 from fedtailor.strategies.train_memory import footprint_within
 
 AUTO = "auto"

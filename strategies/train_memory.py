@@ -24,7 +24,7 @@ from fedtailor.protos.net import (
     Positions,
 )
 from fedtailor.protos.plan import Footprint
-from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.strategies.graph.shapes import layer_shapes
 from fedtailor.strategies.train_step import crossing, runs
 
 _VALUE_BYTES = {"fp32": 4, "bf16": 2}

@@ -10,11 +10,11 @@ from fedtailor.client.runtime import open_session, predict
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.mask import Mask
 from fedtailor.protos.net import Activation, Conv, Linear, Net
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.code_weights import code
-from fedtailor.strategies.macs import macs
-from fedtailor.strategies.payload import pack
-from fedtailor.strategies.quantise import quantise
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.code_weights import code
+from fedtailor.strategies.graph.macs import macs
+from fedtailor.strategies.integer.quantise import quantise
+from fedtailor.strategies.payload.payload import pack
 
 NET = built_in("conv1d")[1]
 ROWS = rows_for(NET, 30)

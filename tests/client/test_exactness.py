@@ -13,10 +13,10 @@ from fedtailor.client.export import to_onnx
 from fedtailor.client.runtime import open_session, optimised_operators, predict
 from fedtailor.protos.net import Activation, Conv, Linear, MaxPool, Net
 from fedtailor.protos.quantised_net import Grid, Quantise, QuantisedAdd, QuantisedConcat, QuantisedNet
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.code_weights import code
-from fedtailor.strategies.emulate import emulate
-from fedtailor.strategies.quantise import quantise
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.code_weights import code
+from fedtailor.strategies.integer.emulate import emulate
+from fedtailor.strategies.integer.quantise import quantise
 
 BITS = (8, 4, 2, 1)
 ISLANDS = ("encoder", "encoder, norm last", "writer")

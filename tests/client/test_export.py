@@ -10,8 +10,8 @@ from fedtailor.client.runtime import open_session, optimised_operators, predict
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.net import Activation, Add, Attention, ChannelsFirst, Concat, Conv, MaxPool, Net
 from fedtailor.protos.quantised_net import QuantisedLinear, QuantisedNet
-from fedtailor.strategies.compute import FUNCTIONS
-from fedtailor.strategies.realise import realise
+from fedtailor.strategies.graph.compute import FUNCTIONS
+from fedtailor.strategies.graph.realise import realise
 
 RNG = np.random.default_rng(0)
 

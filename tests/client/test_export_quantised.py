@@ -21,9 +21,9 @@ from fedtailor.protos.quantised_net import (
     QuantisedLinear,
     QuantisedNet,
 )
-from fedtailor.strategies.emulate import emulate
-from fedtailor.strategies.lookup import is_steady, lookup, steady_grid
-from fedtailor.strategies.quantise import quantise
+from fedtailor.strategies.integer.emulate import emulate
+from fedtailor.strategies.integer.lookup import is_steady, lookup, steady_grid
+from fedtailor.strategies.integer.quantise import quantise
 
 FLOAT_KERNELS = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "MaxPool", "GlobalAveragePool", "ReduceMean"}
 CONVOLUTIONAL = ("residual series", "mobile", "branches")

@@ -10,10 +10,10 @@ from fedtailor.client.runtime import open_session, predict
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.mask import Mask
 from fedtailor.protos.net import Activation, Conv, Linear, Net
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.block_linear import to_block_linear
-from fedtailor.strategies.code_weights import code
-from fedtailor.strategies.payload import unpack
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.block_linear import to_block_linear
+from fedtailor.strategies.compression.code_weights import code
+from fedtailor.strategies.payload.payload import unpack
 
 
 def coded(net, rows, bits=4):

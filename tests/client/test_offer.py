@@ -10,7 +10,7 @@ from fedtailor.client.offer import LADDER, offer_variants
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.variant import FALLBACK, Ladder
 from fedtailor.protos.wire import from_bytes
-from fedtailor.strategies.payload import unpack
+from fedtailor.strategies.payload.payload import unpack
 
 ORDER = instruction(plan(round_=4, base_version=3))
 

@@ -4,10 +4,10 @@ from small_nets import SPECS, built_in, rows_for
 
 from fedtailor.client import plan_rungs
 from fedtailor.client.plan_rungs import plan_allotments
-from fedtailor.strategies.code_weights import code
-from fedtailor.strategies.cost_model import float_bytes
-from fedtailor.strategies.payload import pack
-from fedtailor.strategies.prune import prune
+from fedtailor.strategies.compression.code_weights import code
+from fedtailor.strategies.compression.prune import prune
+from fedtailor.strategies.payload.payload import pack
+from fedtailor.strategies.planning.cost_model import float_bytes
 
 TARGETS = (1 / 6, 1 / 15)
 

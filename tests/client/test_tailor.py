@@ -20,9 +20,9 @@ from fedtailor.protos.plan import CodecSpec, GatePlan, PersonalPlan, Plan, Recip
 from fedtailor.protos.samples import DeviceData, Samples
 from fedtailor.protos.variant import FALLBACK
 from fedtailor.protos.verdict import PROVEN, REJECTED
-from fedtailor.strategies.cost_model import float_bytes
 from fedtailor.strategies.gate import judge
-from fedtailor.strategies.payload import unpack
+from fedtailor.strategies.payload.payload import unpack
+from fedtailor.strategies.planning.cost_model import float_bytes
 
 INT8 = Recipe(name="int8", shrink=1, precision="int8")
 FLOATS = Recipe(name="floats", shrink=6, precision="fp32")

@@ -8,8 +8,8 @@ from torch import nn
 from fedtailor.client.runtime import open_session, predict
 from fedtailor.client.whole_model import whole_model
 from fedtailor.protos.errors import PlanError
+from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models.modules import ChannelsFirst, ChannelsLast
-from fedtailor.strategies.trace import trace
 
 ROWS = np.random.default_rng(0).normal(size=(64, *SERIES)).astype(np.float32)
 PROBLEM = PlanError("not traced")

@@ -16,9 +16,9 @@ from fedtailor.protos.samples import Samples
 from fedtailor.simulations.peers.outcome import run_peer
 from fedtailor.simulations.peers.peer import PEERS, CalibrationReader, PeerTask, Validation
 from fedtailor.simulations.peers.plain_model import plain_model
+from fedtailor.strategies.graph.realise import realise
+from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models.model import build
-from fedtailor.strategies.realise import realise
-from fedtailor.strategies.trace import trace
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(64, 8, 8, 3)).astype(np.float32)

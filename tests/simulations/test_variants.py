@@ -23,9 +23,9 @@ from fedtailor.simulations.train_small import fresh, train_small
 from fedtailor.simulations.variant_row import VariantRow, by_method, spread
 from fedtailor.simulations.variants import Terms, bench_variants, peers_named
 from fedtailor.simulations.variants_plot import variants_svg
+from fedtailor.strategies.graph.realise import realise
+from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models.model import build, initial_state, load_state
-from fedtailor.strategies.realise import realise
-from fedtailor.strategies.trace import trace
 
 LADDER = (Recipe(name="int8", shrink=1, precision="int8"), Recipe(name="x12", shrink=12, distil_steps=10))
 

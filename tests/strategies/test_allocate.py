@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis.strategies import composite, integers, sampled_from
 
 from fedtailor.protos.errors import PlanError
-from fedtailor.strategies import allocate as allocating
-from fedtailor.strategies.allocate import Factor, allocate, best_answer
+from fedtailor.strategies.planning import allocate as allocating
+from fedtailor.strategies.planning.allocate import Factor, allocate, best_answer
 
 
 @composite

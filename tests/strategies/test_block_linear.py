@@ -5,8 +5,8 @@ from hypothesis.strategies import integers, sampled_from
 
 from fedtailor.protos.net import Linear, Net
 from fedtailor.protos.quantised_net import QuantisedNet
-from fedtailor.strategies.block_linear import to_block_linear
-from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.strategies.compression.block_linear import to_block_linear
+from fedtailor.strategies.graph.shapes import layer_shapes
 
 
 def linear(outputs, inputs, seed=0, scales=None):

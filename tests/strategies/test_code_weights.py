@@ -9,10 +9,10 @@ from small_nets import GRAPHS, SPECS, built_in, chains, graph, graphs, rows_for
 
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.net import Conv, Linear
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.code_weights import all_coded, code
-from fedtailor.strategies.realise import realise
-from fedtailor.strategies.round_rows import nearest_rows
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.code_weights import all_coded, code
+from fedtailor.strategies.compression.round_rows import nearest_rows
+from fedtailor.strategies.graph.realise import realise
 
 NAMES = ("mlp", "conv1d", "next-token", *GRAPHS)
 

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis.strategies import floats, integers
 
-from fedtailor.strategies import compensation
-from fedtailor.strategies.compensation import DAMPING, Coarse, compensated
-from fedtailor.strategies.sparsify import share
+from fedtailor.strategies.compression import compensation
+from fedtailor.strategies.compression.compensation import DAMPING, Coarse, compensated
+from fedtailor.strategies.compression.sparsify import share
 
 ALL = share(1.0)
 

@@ -9,12 +9,12 @@ from fedtailor.protos.errors import PlanError
 from fedtailor.protos.model_spec import REGRESSION
 from fedtailor.protos.net import Conv, Linear
 from fedtailor.protos.samples import DeviceData, Samples
-from fedtailor.strategies import compress as compressing
-from fedtailor.strategies.allotment import Allotment, Coding
-from fedtailor.strategies.compress import CALIBRATION_ROWS, Cloth, compress, loss_of_net
-from fedtailor.strategies.groups import channel_groups
-from fedtailor.strategies.payload import pack
-from fedtailor.strategies.realise import realise
+from fedtailor.strategies.compression import compress as compressing
+from fedtailor.strategies.compression.allotment import Allotment, Coding
+from fedtailor.strategies.compression.compress import CALIBRATION_ROWS, Cloth, compress, loss_of_net
+from fedtailor.strategies.graph.groups import channel_groups
+from fedtailor.strategies.graph.realise import realise
+from fedtailor.strategies.payload.payload import pack
 
 
 def cloth(name="conv1d", train=96, validation=60, seed=3):

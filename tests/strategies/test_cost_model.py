@@ -3,11 +3,11 @@ import pytest
 from small_nets import SPECS, built_in, rows_for
 
 from fedtailor.protos.net import Conv, Embedding, Linear
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.code_weights import code
-from fedtailor.strategies.cost_model import LAYER_BYTES, NET_BYTES, float_bytes, layer_bytes, session_bytes
-from fedtailor.strategies.packed_bits import packed_bits
-from fedtailor.strategies.payload import pack
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.code_weights import code
+from fedtailor.strategies.payload.packed_bits import packed_bits
+from fedtailor.strategies.payload.payload import pack
+from fedtailor.strategies.planning.cost_model import LAYER_BYTES, NET_BYTES, float_bytes, layer_bytes, session_bytes
 
 
 @pytest.mark.parametrize(("name", "bits"), [*zip(SPECS, [4, 2, 3, 4, 2, 6], strict=True)])

@@ -9,10 +9,10 @@ from small_nets import SPECS, built_in, graph, rows_for, thinned
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.model_spec import REGRESSION
 from fedtailor.protos.samples import Samples
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.distil import LABELS, distil
-from fedtailor.strategies.realise import realise
-from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.distil import LABELS, distil
+from fedtailor.strategies.graph.realise import realise
+from fedtailor.strategies.graph.shapes import layer_shapes
 
 
 def answers(net, x):

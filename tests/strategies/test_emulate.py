@@ -21,8 +21,8 @@ from fedtailor.protos.quantised_net import (
     QuantisedLinear,
     QuantisedNet,
 )
-from fedtailor.strategies.emulate import emulate
-from fedtailor.strategies.quantise import quantise
+from fedtailor.strategies.integer.emulate import emulate
+from fedtailor.strategies.integer.quantise import quantise
 
 
 @composite

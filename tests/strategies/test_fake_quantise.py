@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from small_nets import built_in, rows_for
 
 from fedtailor.protos.errors import PlanError
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.fake_quantise import FakeQuantised, realise_coded, trace_back_coded
-from fedtailor.strategies.realise import realise
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.fake_quantise import FakeQuantised, realise_coded, trace_back_coded
+from fedtailor.strategies.graph.realise import realise
 
 BITS = st.sampled_from([1, 2, 3, 4, 8])
 

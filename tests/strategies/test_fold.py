@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from fedtailor.protos.net import Activation, Add, Affine, ChannelsFirst, Conv, Linear, Net
-from fedtailor.strategies.fold import fold, without_unread
-from fedtailor.strategies.realise import realise
+from fedtailor.strategies.graph.fold import fold, without_unread
+from fedtailor.strategies.graph.realise import realise
 
 RNG = np.random.default_rng(0)
 

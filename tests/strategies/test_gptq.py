@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, sampled_from
 
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.gptq import round_compensated
-from fedtailor.strategies.grids import weight_scales
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.gptq import round_compensated
+from fedtailor.strategies.integer.grids import weight_scales
 
 
 def correlated(seed=0, outputs=16, inputs=32, rows=500):

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from hypothesis.strategies import floats, integers, sampled_from
 
-from fedtailor.strategies.grids import (
+from fedtailor.strategies.integer.grids import (
     bfloat16_above,
     bfloat16_nearest,
     full_range,

@@ -6,7 +6,7 @@ from block_nets import BLOCKS, branches, convolution, linear, mobile, residual, 
 
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.net import Add, ChannelsFirst, Concat, Conv, Flatten, GlobalAveragePool, Linear, MaxPool, Net
-from fedtailor.strategies.groups import channel_groups
+from fedtailor.strategies.graph.groups import channel_groups
 
 
 def members(net):

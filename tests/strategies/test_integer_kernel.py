@@ -5,7 +5,7 @@ from hypothesis.strategies import floats, integers
 
 from fedtailor.protos.net import Activation, AveragePool, Embedding, Flatten, GlobalAveragePool, Linear
 from fedtailor.protos.quantised_net import Grid
-from fedtailor.strategies.integer_kernel import integer_kernel
+from fedtailor.strategies.integer.integer_kernel import integer_kernel
 
 FINE, COARSE = Grid(0.001953125, 0), Grid(0.5, 3)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fedtailor.protos.net import Activation, Add, Concat, Conv, Flatten, LayerNorm, Linear, MaxPool, Net
-from fedtailor.strategies.integer_layers import integer_layers
+from fedtailor.strategies.integer.integer_layers import integer_layers
 
 
 def conv(name):

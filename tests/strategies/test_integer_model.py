@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, lists, tuples
 
-from fedtailor.strategies.integer_model import ACTIVITIES, SIDES, Activity, IntegerModel, blocks, reach
-from fedtailor.strategies.rans import SLOTS
+from fedtailor.strategies.payload.integer_model import ACTIVITIES, SIDES, Activity, IntegerModel, blocks, reach
+from fedtailor.strategies.payload.rans import SLOTS
 
 
 @given(

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis.strategies import integers
 
-from fedtailor.strategies.labels import Labels, all_choices, frontier, joined
+from fedtailor.strategies.planning.labels import Labels, all_choices, frontier, joined
 
 SIZES = {"a": 3, "b": 2, "c": 2}
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fedtailor.strategies.latency import LatencyGrid
+from fedtailor.strategies.planning.latency import LatencyGrid
 
 US = np.array([[10.0, 20.0], [30.0, 60.0]])
 

@@ -3,10 +3,10 @@ import pytest
 from small_nets import GRAPHS, SPECS, built_in, graph, rows_for
 
 from fedtailor.protos.net import Conv, Embedding, Linear, Positions
-from fedtailor.strategies.groups import channel_groups
-from fedtailor.strategies.layer_sizes import layer_sizes, output_places
-from fedtailor.strategies.prune import prune
-from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.strategies.compression.prune import prune
+from fedtailor.strategies.graph.groups import channel_groups
+from fedtailor.strategies.graph.layer_sizes import layer_sizes, output_places
+from fedtailor.strategies.graph.shapes import layer_shapes
 
 
 def nets():

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis.strategies import builds, floats, integers, sampled_from
 
 from fedtailor.protos.quantised_net import Grid
-from fedtailor.strategies.compute import FUNCTIONS
-from fedtailor.strategies.lookup import is_steady, lookup, steady_grid
+from fedtailor.strategies.graph.compute import FUNCTIONS
+from fedtailor.strategies.integer.lookup import is_steady, lookup, steady_grid
 
 GRIDS = builds(lambda scale, zero: Grid(float(np.float32(scale)), zero), floats(1e-3, 0.3), integers(0, 255))
 FUNCTION = sampled_from(sorted(FUNCTIONS))

@@ -1,8 +1,8 @@
 import pytest
 from small_nets import built_in, rows_for
 
-from fedtailor.strategies.macs import macs
-from fedtailor.strategies.quantise import quantise
+from fedtailor.strategies.graph.macs import macs
+from fedtailor.strategies.integer.quantise import quantise
 
 
 @pytest.mark.parametrize(

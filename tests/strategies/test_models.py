@@ -14,6 +14,8 @@ from fedtailor.protos.errors import PlanError
 from fedtailor.protos.model_spec import CLASSIFICATION, KINDS, NEXT_TOKEN, REGRESSION, ModelSpec
 from fedtailor.protos.plan import TrainPlan
 from fedtailor.protos.samples import Samples
+from fedtailor.strategies.graph.realise import realise
+from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models.model import (
     MODELS,
     Model,
@@ -24,8 +26,6 @@ from fedtailor.strategies.models.model import (
     model_named,
     read_state,
 )
-from fedtailor.strategies.realise import realise
-from fedtailor.strategies.trace import trace
 
 PICTURE = ModelSpec(
     name="resnet",

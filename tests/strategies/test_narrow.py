@@ -9,10 +9,10 @@ from hypothesis.strategies import integers
 from small_nets import GRAPHS, built_in, chains, graph, graphs, rows_for
 
 from fedtailor.protos.mask import Mask
-from fedtailor.strategies.groups import channel_groups
-from fedtailor.strategies.narrow import narrowed
-from fedtailor.strategies.realise import realise
-from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.strategies.graph.groups import channel_groups
+from fedtailor.strategies.graph.narrow import narrowed
+from fedtailor.strategies.graph.realise import realise
+from fedtailor.strategies.graph.shapes import layer_shapes
 
 
 def answers(net, x):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis.strategies import composite, data, integers, lists
 
 from fedtailor.protos.errors import DecodeError
-from fedtailor.strategies.number_code import MOST_NUMBERS, NumberReader, NumberWriter
+from fedtailor.strategies.payload.number_code import MOST_NUMBERS, NumberReader, NumberWriter
 
 
 @composite

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, lists
 
-from fedtailor.strategies.number_code import NumberWriter
-from fedtailor.strategies.packed_bits import packed_bits
+from fedtailor.strategies.payload.number_code import NumberWriter
+from fedtailor.strategies.payload.packed_bits import packed_bits
 
 
 def coded_bits(values):

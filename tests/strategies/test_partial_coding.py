@@ -4,9 +4,9 @@ import torch
 from small_nets import graph
 
 from fedtailor.protos.net import Conv, Linear
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.partial_coding import MOST_ROWS, layer_inputs, partly_coded
-from fedtailor.strategies.realise import Part
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.graph.realise import Part
+from fedtailor.strategies.planning.partial_coding import MOST_ROWS, layer_inputs, partly_coded
 
 
 def wide(rows):

@@ -23,10 +23,10 @@ from fedtailor.protos.quantised_net import (
     QuantisedLinear,
     QuantisedNet,
 )
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.code_weights import code
-from fedtailor.strategies.payload import pack, unpack
-from fedtailor.strategies.quantise import quantise
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.code_weights import code
+from fedtailor.strategies.integer.quantise import quantise
+from fedtailor.strategies.payload.payload import pack, unpack
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "payload_v2.bin"
 

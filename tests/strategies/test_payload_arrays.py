@@ -7,8 +7,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from hypothesis.strategies import binary, integers, sampled_from
 
 from fedtailor.protos.errors import DecodeError
-from fedtailor.strategies.number_code import NumberReader, NumberWriter
-from fedtailor.strategies.payload_arrays import (
+from fedtailor.strategies.payload.number_code import NumberReader, NumberWriter
+from fedtailor.strategies.payload.payload_arrays import (
     read_floats,
     read_integers,
     read_wide,
@@ -16,7 +16,7 @@ from fedtailor.strategies.payload_arrays import (
     write_integers,
     write_wide,
 )
-from fedtailor.strategies.payload_bytes import FactReader, FactWriter
+from fedtailor.strategies.payload.payload_bytes import FactReader, FactWriter
 
 SHAPES = array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=6)
 

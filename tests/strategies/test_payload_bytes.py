@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis.strategies import binary, integers, lists, text
 
 from fedtailor.protos.errors import DecodeError
-from fedtailor.strategies.payload_bytes import FactReader, FactWriter
+from fedtailor.strategies.payload.payload_bytes import FactReader, FactWriter
 
 
 @given(count=integers(0, 2**35 - 1), counts=lists(integers(0, 2**35 - 1)), texts=lists(text()), byte=integers(0, 255))

@@ -5,9 +5,9 @@ from fedtailor.protos.errors import DecodeError
 from fedtailor.protos.net import Function
 from fedtailor.protos.quantised_net import Grid, Int8s, Int32s
 from fedtailor.protos.schema import Floats
-from fedtailor.strategies.number_code import NumberReader, NumberWriter
-from fedtailor.strategies.payload_bytes import FactReader, FactWriter
-from fedtailor.strategies.payload_columns import COLUMNS, Input, Output
+from fedtailor.strategies.payload.number_code import NumberReader, NumberWriter
+from fedtailor.strategies.payload.payload_bytes import FactReader, FactWriter
+from fedtailor.strategies.payload.payload_columns import COLUMNS, Input, Output
 
 GRIDS = [Grid(0.25, 3), None, Grid(float(np.float32(0.1)), 255)]
 

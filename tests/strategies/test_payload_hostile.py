@@ -11,7 +11,7 @@ from small_nets import built_in
 from fedtailor.protos.errors import DecodeError
 from fedtailor.protos.net import Activation, Add, ChannelsFirst, Conv, Linear, Net
 from fedtailor.protos.quantised_net import Dequantise, Grid, Quantise, QuantisedConv, QuantisedEmbedding, QuantisedNet
-from fedtailor.strategies.payload import pack, unpack
+from fedtailor.strategies.payload.payload import pack, unpack
 
 
 def little_nets():

@@ -7,14 +7,14 @@ from small_nets import GRAPHS, SPECS, built_in, graph, rows_for
 
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.net import Conv, Linear, Net
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.code_weights import code
-from fedtailor.strategies.cost_model import float_bytes
-from fedtailor.strategies.groups import channel_groups
-from fedtailor.strategies.payload import pack
-from fedtailor.strategies.plan_layers import Limits, allot, choices_for, dense_us, modelled_us
-from fedtailor.strategies.prune import prune
-from fedtailor.strategies.sensitivity import CodingCost, Sensitivities, sensitivities
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.code_weights import code
+from fedtailor.strategies.compression.prune import prune
+from fedtailor.strategies.graph.groups import channel_groups
+from fedtailor.strategies.payload.payload import pack
+from fedtailor.strategies.planning.cost_model import float_bytes
+from fedtailor.strategies.planning.plan_layers import Limits, allot, choices_for, dense_us, modelled_us
+from fedtailor.strategies.planning.sensitivity import CodingCost, Sensitivities, sensitivities
 
 BITS = {Coding(6): 5.3, Coding(4): 3.5, Coding(2): 1.5, Coding(2, 0.3): 1.0}
 

@@ -13,13 +13,13 @@ from small_nets import SPECS, built_in, graphs, rows_for
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.mask import Mask
 from fedtailor.protos.net import Activation, Conv, Embedding, Linear, Net
-from fedtailor.strategies import prune as pruning
-from fedtailor.strategies import removal
-from fedtailor.strategies.groups import channel_groups
-from fedtailor.strategies.narrow import narrowed
-from fedtailor.strategies.prune import prune, removal_costs, removals
-from fedtailor.strategies.realise import realise
-from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.strategies.compression import prune as pruning
+from fedtailor.strategies.compression import removal
+from fedtailor.strategies.compression.prune import prune, removal_costs, removals
+from fedtailor.strategies.graph.groups import channel_groups
+from fedtailor.strategies.graph.narrow import narrowed
+from fedtailor.strategies.graph.realise import realise
+from fedtailor.strategies.graph.shapes import layer_shapes
 
 
 def answers(net, x):

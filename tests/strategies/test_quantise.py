@@ -11,13 +11,13 @@ from small_nets import GRAPHS, SPECS, built_in, chains, graph, graphs, rows_for
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.net import Activation, Add, Conv, LayerNorm, Linear, Net
 from fedtailor.protos.quantised_net import Dequantise, Quantise, QuantisedConv, QuantisedLinear
-from fedtailor.strategies import quantise as module
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.code_weights import code
-from fedtailor.strategies.emulate import emulate
-from fedtailor.strategies.quantise import quantise
-from fedtailor.strategies.realise import realise
-from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.code_weights import code
+from fedtailor.strategies.graph.realise import realise
+from fedtailor.strategies.graph.shapes import layer_shapes
+from fedtailor.strategies.integer import quantise as module
+from fedtailor.strategies.integer.emulate import emulate
+from fedtailor.strategies.integer.quantise import quantise
 
 
 def answers(net, x):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis.strategies import binary, composite, integers
 
 from fedtailor.protos.errors import DecodeError
-from fedtailor.strategies.rans import SLOTS, Decoder, encode
+from fedtailor.strategies.payload.rans import SLOTS, Decoder, encode
 
 
 @composite

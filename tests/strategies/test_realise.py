@@ -4,10 +4,10 @@ import torch
 from small_nets import SPECS, built_in, rows_for, thinned
 
 from fedtailor.protos.net import Activation, Add, Attention, Concat, Conv, Linear, Net
+from fedtailor.strategies.graph.realise import realise, trace_back
+from fedtailor.strategies.graph.shapes import layer_shapes
 from fedtailor.strategies.models.model import read_state
-from fedtailor.strategies.payload import pack
-from fedtailor.strategies.realise import realise, trace_back
-from fedtailor.strategies.shapes import layer_shapes
+from fedtailor.strategies.payload.payload import pack
 
 
 @pytest.mark.parametrize("name", SPECS)

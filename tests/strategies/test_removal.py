@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis.strategies import integers
 
-from fedtailor.strategies.removal import DAMPING, Reader, best_weight, removal
+from fedtailor.strategies.compression.removal import DAMPING, Reader, best_weight, removal
 
 
 def reader(rng, channels, width, outputs=2, rows=80):

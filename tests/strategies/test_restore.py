@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis.strategies import integers
 
-from fedtailor.strategies.restore import Moments, mean_moments, moments, restored
+from fedtailor.strategies.compression.restore import Moments, mean_moments, moments, restored
 
 
 def halves_of(inputs, answers):

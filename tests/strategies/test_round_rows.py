@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis.strategies import integers, sampled_from
 
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.gptq import round_compensated
-from fedtailor.strategies.grids import bfloat16_nearest, sign_scales, weight_scales
-from fedtailor.strategies.round_rows import round_rows
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.compression.gptq import round_compensated
+from fedtailor.strategies.compression.round_rows import round_rows
+from fedtailor.strategies.integer.grids import bfloat16_nearest, sign_scales, weight_scales
 
 
 def case(seed, outputs, inputs):

@@ -1,6 +1,6 @@
 from small_nets import built_in, graph
 
-from fedtailor.strategies.segments import segments
+from fedtailor.strategies.graph.segments import segments
 
 
 def names(net):

@@ -10,9 +10,9 @@ from small_nets import SPECS, built_in, rows_for
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.model_spec import REGRESSION
 from fedtailor.protos.net import Conv, Linear
-from fedtailor.strategies.allotment import Coding
-from fedtailor.strategies.groups import channel_groups
-from fedtailor.strategies.sensitivity import calibrated, divergence, sensitivities
+from fedtailor.strategies.compression.allotment import Coding
+from fedtailor.strategies.graph.groups import channel_groups
+from fedtailor.strategies.planning.sensitivity import calibrated, divergence, sensitivities
 
 CODINGS = (Coding(6), Coding(3), Coding(2, 0.3))
 

@@ -21,7 +21,7 @@ from fedtailor.protos.net import (
     Positions,
 )
 from fedtailor.protos.quantised_net import BlockLinear, Dequantise, Grid, Quantise, QuantisedNet
-from fedtailor.strategies.shapes import layer_shapes, value_kinds
+from fedtailor.strategies.graph.shapes import layer_shapes, value_kinds
 
 
 @given(net=chains())

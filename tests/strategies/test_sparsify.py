@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import floats, integers
 
-from fedtailor.strategies.compensation import DAMPING
-from fedtailor.strategies.sparsify import n_of_m, sparsify
+from fedtailor.strategies.compression.compensation import DAMPING
+from fedtailor.strategies.compression.sparsify import n_of_m, sparsify
 
 
 def layer(seed, outputs=4, inputs=8, rows=60):

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis.strategies import integers, lists
 
-from fedtailor.strategies.spread import spread_places, spread_rows
+from fedtailor.strategies.compression.spread import spread_places, spread_rows
 
 
 @given(count=integers(0, 300), most=integers(1, 40))

@@ -5,9 +5,9 @@ from small_nets import GRAPHS, SPECS, built_in, graph, rows_for
 
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.net import Activation, Add, Linear, Net
-from fedtailor.strategies.realise import realise
-from fedtailor.strategies.shapes import layer_shapes
-from fedtailor.strategies.students import shallower, students
+from fedtailor.strategies.compression.students import shallower, students
+from fedtailor.strategies.graph.realise import realise
+from fedtailor.strategies.graph.shapes import layer_shapes
 from fedtailor.strategies.train_memory import parameter_count
 
 

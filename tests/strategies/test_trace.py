@@ -7,8 +7,8 @@ from torch import nn
 
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.net import Add, Attention, Concat, Conv, Embedding, LayerNorm, Linear, Positions
+from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models.model import read_state
-from fedtailor.strategies.trace import trace
 
 
 def kinds(net):

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.net import Attention
+from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models import modules
-from fedtailor.strategies.trace import trace
 
 
 def kinds(net):

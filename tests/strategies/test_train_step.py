@@ -7,7 +7,7 @@ from small_nets import GRAPHS, SPECS, built_in, graph, graphs, rows_for
 
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.plan import Footprint
-from fedtailor.strategies.realise import realise
+from fedtailor.strategies.graph.realise import realise
 from fedtailor.strategies.train_step import Layered, backward, crossing, forward, in_layers, runs
 
 

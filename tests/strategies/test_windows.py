@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis.strategies import integers
 
 from fedtailor.protos.net import Conv, Linear
-from fedtailor.strategies.windows import input_windows
+from fedtailor.strategies.graph.windows import input_windows
 
 small = integers(1, 3)
 

@@ -1,5 +1,5 @@
 from fedtailor.protos.net import Activation, Add, Net
-from fedtailor.strategies.wiring import readers
+from fedtailor.strategies.graph.wiring import readers
 
 
 def test_readers_of_each_value_are_in_order_and_named_once():

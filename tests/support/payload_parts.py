@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 
 from fedtailor.protos.quantised_net import BlockLinear
-from fedtailor.strategies.payload_words import WORDS
+from fedtailor.strategies.payload.payload_words import WORDS
 
 HEADER = struct.Struct("<2sBI")
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fedtailor.protos.net import Conv, Linear
-from fedtailor.strategies.latency import Latencies, LatencyGrid
+from fedtailor.strategies.planning.latency import Latencies, LatencyGrid
 
 
 def modelled_latencies(net, *, integer_share=1.0):

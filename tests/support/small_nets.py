@@ -22,10 +22,10 @@ from fedtailor.protos.net import (
     MaxPool,
     Net,
 )
+from fedtailor.strategies.graph.realise import realise
+from fedtailor.strategies.graph.shapes import layer_shapes
+from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models.model import build, initial_state, load_state
-from fedtailor.strategies.realise import realise
-from fedtailor.strategies.shapes import layer_shapes
-from fedtailor.strategies.trace import trace
 
 
 def _standardised(name, kind, shape, outputs, **target):

@@ -1,0 +1,1 @@
+"""Fewer channels, fewer bits: removal, rounding, and what makes up for them."""

@@ -1,0 +1,94 @@
+"""One allotment carried out on a personal model: prune, distil, code, distil once more; each step only where it helps.
+
+Fine-tuning on few samples can hurt mild variants, so that what it gives is kept only where it lowers the loss on the
+validation split.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedtailor.protos.mask import Mask
+from fedtailor.protos.model_spec import ModelSpec
+from fedtailor.protos.net import Net
+from fedtailor.protos.samples import DeviceData, Samples
+from fedtailor.strategies.compression.allotment import Allotment, Coding
+from fedtailor.strategies.compression.code_weights import code
+from fedtailor.strategies.compression.distil import distil
+from fedtailor.strategies.compression.prune import prune, removals
+from fedtailor.strategies.compression.removal import Removal
+from fedtailor.strategies.compression.spread import spread_rows
+from fedtailor.strategies.graph.groups import channel_groups
+from fedtailor.strategies.graph.realise import realise
+from fedtailor.strategies.task import TASKS
+
+CALIBRATION_ROWS = 512
+LEARNING_RATE = 3e-3  # 1e-2 forgets on 500 rows what a mild variant still knows, 1e-3 heals a hard one too slowly
+
+
+@dataclass(frozen=True, eq=False)
+class Cloth:
+    """What every variant of one device is cut from: the personal fp32 model and the device's own rows.
+
+    `ram_bytes` is what one training step may take beside the teacher's parameters; None is no limit.
+    """
+
+    personal: Net
+    data: DeviceData
+    spec: ModelSpec
+    seed: int
+    ram_bytes: int | None = None
+
+    @cached_property
+    def calibration(self) -> NDArray[np.generic]:
+        """Train rows, evenly spread."""
+        return spread_rows(self.data.train.x, CALIBRATION_ROWS)
+
+    @cached_property
+    def removals(self) -> Mapping[str, Removal]:
+        """In which order channels go, and at what cost: the same for all variants."""
+        return removals(self.personal, self.calibration, channel_groups(self.personal))
+
+
+def compress(cloth: Cloth, allotment: Allotment, steps: int) -> tuple[Net, Mask]:
+    """The personal model with fewer channels and coded weights, still in float32, and which channels it kept.
+
+    steps: of distillation, each before and after coding; 0 leaves it out.
+
+    Raises:
+        PlanError: the allotment does not fit the net, there are no train rows, or no training step fits into memory.
+    """
+    pruned, mask = prune(cloth.personal, cloth.calibration, allotment.keep, found=cloth.removals)
+    narrow = _distilled(cloth, pruned, steps, cloth.seed) if mask.layers else pruned
+    coded = code(narrow, cloth.calibration, allotment.coding)
+    return _distilled(cloth, coded, steps, cloth.seed + 1, allotment.coding), mask
+
+
+def _distilled(cloth: Cloth, net: Net, steps: int, seed: int, coding: Mapping[str, Coding] | None = None) -> Net:
+    """The better of before and after, by the validation loss."""
+    if steps == 0:
+        return net
+    tuned = distil(
+        net,
+        cloth.personal,
+        cloth.data.train,
+        spec=cloth.spec,
+        steps=steps,
+        seed=seed,
+        learning_rate=LEARNING_RATE,
+        coding=coding,
+        ram_bytes=cloth.ram_bytes,
+    )
+    return min((net, tuned), key=lambda candidate: loss_of_net(candidate, cloth.spec, cloth.data.validation))
+
+
+def loss_of_net(net: Net, spec: ModelSpec, samples: Samples, *, batch_rows: int = 256) -> float:
+    """The mean training loss of a net on `samples`, at least one."""
+    module, x = realise(net), torch.from_numpy(samples.x)
+    with torch.no_grad():
+        outputs = torch.cat([module(x[at : at + batch_rows]) for at in range(0, len(x), batch_rows)])
+    return float(TASKS[spec.kind].loss(outputs, torch.from_numpy(samples.y), spec))

@@ -1,0 +1,1 @@
+"""Nets as graphs of layers: read from torch, computed, taken apart."""

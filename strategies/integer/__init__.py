@@ -1,0 +1,1 @@
+"""Nets in integers, exactly as a runtime computes them."""

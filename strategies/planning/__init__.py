@@ -1,0 +1,1 @@
+"""Which layer keeps how much, under a device's limits."""
