@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,11 +11,15 @@ import pytest
 import typer.main
 
 from fedtailor.cli.main import app
+from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.simulations.fleet import load_fleet
+from fedtailor.simulations.user_model import check_answers, known_model
+from fedtailor.strategies.graph.trace import trace
+from fedtailor.strategies.models.model import MODELS, build
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXTRAS = ("demo", "ray", "postgres", "test")
+EXTRAS = ("demo", "bench", "ray", "postgres", "test")
 
 
 def code_lines() -> Iterator[str]:
@@ -134,3 +139,21 @@ def test_the_fleet_file_in_the_readme_is_read_as_shown(tmp_path):
 
 def test_every_extra_is_in_the_readme():
     assert all(re.search(rf"(`{extra}`|\[([\w-]+,)*{extra}[\],])", README) for extra in EXTRAS)
+
+
+def test_the_model_in_the_readme_can_be_tailored_as_shown(tmp_path, monkeypatch):
+    (shown,) = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "own.py").write_text(shown, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    name = known_model("own:wrist")
+    monkeypatch.delitem(sys.modules, "own")
+    try:
+        spec = ModelSpec(
+            name=name, version=1, kind="classification", input_shape=(100, 6), outputs=7,
+            feature_means=(0.0,) * 6, feature_scales=(1.0,) * 6,
+        )  # fmt: skip
+        module = build(spec)
+        check_answers(module, spec)
+        assert {type(layer).__name__ for layer in trace(module, spec).layers} >= {"Conv", "Linear"}
+    finally:
+        del MODELS[name]
