@@ -19,7 +19,7 @@ from fedtailor.client.store import DeviceStore
 from fedtailor.client.tailor import Tailored, Tried, tailor
 from fedtailor.client.train import cosine
 from fedtailor.protos.errors import ConfigError, DataError
-from fedtailor.protos.plan import TrainPlan
+from fedtailor.protos.plan import Recipe, TrainPlan
 from fedtailor.protos.samples import DeviceData, Samples
 from fedtailor.server.progress import Progress
 from fedtailor.server.run import plan_template
@@ -36,6 +36,7 @@ from fedtailor.strategies.integer.quantise import quantise
 from fedtailor.strategies.models.model import build, load_state
 from fedtailor.strategies.payload.payload import pack, unpack
 
+BEYOND = tuple(Recipe(name=f"x{shrink}", shrink=shrink, distil_steps=200) for shrink in (100, 160))  # to see it break
 PLAN = TrainPlan(epochs=30, batch_size=32, learning_rate=0.05, clip_norm=2.0)  # tuned on validation rows
 
 
@@ -102,7 +103,13 @@ def _contest(fleet: Fleet, devices: Sequence[DeviceData], terms: Terms, seed: in
         plain_model=plain_model(model, module, calibration.x),
         data=replace(rows, train=calibration),
         train=rows.train,
-        plan=replace(plan_template(fleet.job, base.spec), device_id=rows.device_id, seed=seed, train=plan),
+        plan=replace(
+            plan_template(fleet.job, base.spec),
+            device_id=rows.device_id,
+            seed=seed,
+            train=plan,
+            recipes=(*fleet.job.recipes, *BEYOND),
+        ),
     )
 
 
