@@ -37,7 +37,7 @@ from fedtailor.strategies.planning.cost_model import float_bytes
 from fedtailor.strategies.planning.plan_layers import Choices, Limits, allot
 from fedtailor.strategies.task import TASKS
 
-MEASURE_S = 0.15  # wall-clock time for one figure of one artefact
+MEASURE_S = 0.1  # wall-clock time for one figure of one artefact
 _AS_SMALL, _AS_FAST = 1.1, 1.03  # payloads and latencies of forms of one rung that do not count as different
 
 Told = Callable[[int, int, str], None]  # rungs done, rungs in all, a note

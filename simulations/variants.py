@@ -42,12 +42,16 @@ PLAN = TrainPlan(epochs=30, batch_size=32, learning_rate=0.05, clip_norm=2.0)  #
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How a comparison is run: by which peers, from which seeds, with how much training and how many rows."""
+    """How a comparison is run: by which peers, from which seeds, with how much training and how many rows.
+
+    `beyond`: recipes beside those of the job.
+    """
 
     peers: tuple[Peer, ...]
     seeds: int
     epochs: int
     calibration: int
+    beyond: tuple[Recipe, ...] = BEYOND
 
 
 def peers_named(names: Sequence[str]) -> tuple[Peer, ...]:
@@ -108,7 +112,7 @@ def _contest(fleet: Fleet, devices: Sequence[DeviceData], terms: Terms, seed: in
             device_id=rows.device_id,
             seed=seed,
             train=plan,
-            recipes=(*fleet.job.recipes, *BEYOND),
+            recipes=(*fleet.job.recipes, *terms.beyond),
         ),
     )
 

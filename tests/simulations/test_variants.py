@@ -50,7 +50,7 @@ def row(**figures):
 def test_every_method_has_a_row_and_broken_peers_say_why(fleet, monkeypatch):
     monkeypatch.setattr(contest, "LATENCY_S", 0.02)  # figures need not be good here
     monkeypatch.setattr(contest, "MEMORY_S", 0.02)
-    terms = Terms(peers=(PEERS["ort-static"], MISSING, RAISES), seeds=1, epochs=4, calibration=40)
+    terms = Terms(peers=(PEERS["ort-static"], MISSING, RAISES), seeds=1, epochs=4, calibration=40, beyond=())
     heard = []
     rows = bench_variants(fleet, terms, lambda stage, done, total, note: heard.append((stage, done, total, note)))
     found = by_method(rows)
