@@ -1,10 +1,9 @@
-import json
 from dataclasses import replace
 
 import numpy as np
-import onnxruntime as ort
 import pytest
-from small_nets import SPECS, built_in, rows_for
+from small_nets import SPECS
+from small_tailoring import device, plan_of
 from small_variants import EFFICIENCY, HARDWARE
 
 from fedtailor.client import tailor as tailoring
@@ -14,10 +13,10 @@ from fedtailor.client.store import DeviceStore
 from fedtailor.client.tailor import tailor, unmet
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.errors import PlanError
-from fedtailor.protos.model_spec import NEXT_TOKEN, REGRESSION
+from fedtailor.protos.model_spec import NEXT_TOKEN
 from fedtailor.protos.net import Conv, Linear
-from fedtailor.protos.plan import CodecSpec, GatePlan, PersonalPlan, Plan, Recipe, TrainPlan
-from fedtailor.protos.samples import DeviceData, Samples
+from fedtailor.protos.plan import Recipe
+from fedtailor.protos.samples import Samples
 from fedtailor.protos.variant import FALLBACK
 from fedtailor.protos.verdict import PROVEN, REJECTED
 from fedtailor.strategies.gate import judge
@@ -39,37 +38,6 @@ def quick(monkeypatch):
 def store(tmp_path_factory):
     """Of a device that has timed its operators before."""
     return DeviceStore(tmp_path_factory.mktemp("store"))
-
-
-def device(name, train=60, validation=40):
-    """A device whose labels are what its personal net answers."""
-    _, net = built_in(name)
-    x = rows_for(net, train + validation)
-    outputs = predict(open_session(to_onnx(net)), x)
-    y = outputs[:, 0] if SPECS[name].kind == REGRESSION else outputs.argmax(-1)
-    split = lambda rows: Samples(x[rows], y[rows])  # noqa: E731
-    splits = split(slice(train)), split(slice(train, None)), split(slice(0))
-    return net, DeviceData("d", SPECS[name].kind, SPECS[name].outputs, *splits)
-
-
-def plan_of(name, *recipes, budget=None, margin=0.01):
-    train = TrainPlan(epochs=1, batch_size=8, learning_rate=0.1)
-    personal = PersonalPlan(method="shared", epochs=1, batch_size=8, learning_rate=0.1)
-    return Plan(
-        device_id="d",
-        round=1,
-        seed=0,
-        base_version=1,
-        model=SPECS[name],
-        train=train,
-        personal=personal,
-        personal_parameters=(),
-        recipes=recipes,
-        codec=CodecSpec(name="none", version=1),
-        feedback=False,
-        gate=GatePlan(margin=margin),
-        budget=budget or Budget(),
-    )
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -215,67 +183,6 @@ def test_a_personal_model_that_answers_nan_is_refused(store):
     layers = [replace(layer, bias=layer.bias * np.nan) if isinstance(layer, Conv) else layer for layer in net.layers]
     with pytest.raises(PlanError, match="personal model answers NaN"):
         tailor(replace(net, layers=tuple(layers)), data, plan_of("conv1d", INT8), HARDWARE, store=store)
-
-
-@pytest.mark.parametrize(("train", "validation"), [(0, 40), (1, 40), (60, 0)])
-def test_without_rows_to_plan_on_only_the_reference_is_left(store, train, validation):
-    net, data = device("mlp", train, validation)
-    tailored = tailor(net, data, plan_of("mlp", INT8), HARDWARE, store=store)
-    assert (tailored.rungs, tailored.reference.rung.recipe) == ((), FALLBACK)
-    (line,) = tailored.problems
-    assert line.startswith("device d: ")
-    assert line.endswith("; it runs the fp32 model")
-
-
-def with_rows(data, change):
-    """The same device with other train and validation rows."""
-    return replace(data, train=change(data.train), validation=change(data.validation))
-
-
-@pytest.mark.parametrize(
-    ("train", "change"),
-    [
-        (2, lambda rows: rows),
-        (60, lambda rows: Samples(np.where(np.arange(rows.x.shape[-1]) == 1, 3.0, rows.x).astype(np.float32), rows.y)),
-        (60, lambda rows: Samples(np.zeros_like(rows.x), rows.y)),
-        (60, lambda rows: Samples(rows.x, np.zeros_like(rows.y))),
-    ],
-    ids=["two rows", "a constant feature", "nothing but zeros", "one class only"],
-)
-@pytest.mark.parametrize("name", ["mlp", "conv1d"])
-def test_a_device_with_poor_rows_gets_its_ladder_all_the_same(store, name, train, change):
-    net, data = device(name, train)
-    tailored = tailor(net, with_rows(data, change), plan_of(name, INT8, SMALL), HARDWARE, store=store)
-    assert tailored.problems == ()
-    assert len(tailored.rungs) == 2
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": "b"}', b"\xff"])
-def test_timings_that_cannot_be_read_are_measured_anew(tmp_path, content):
-    mine, name = DeviceStore(tmp_path), f"latencies-{ort.__version__}"
-    net, data = device("mlp")
-    mine.put(name, content)
-    assert len(tailor(net, data, plan_of("mlp", INT8), HARDWARE, store=mine).rungs) == 1
-    assert json.loads(mine.get(name) or b"")
-
-
-def test_damaged_timings_cost_no_rung(tmp_path):
-    mine, name = DeviceStore(tmp_path), f"latencies-{ort.__version__}"
-    net, data = device("mlp")
-    (tmp_path / "values" / name).write_bytes(b"half a tab")
-    assert len(tailor(net, data, plan_of("mlp", INT8), HARDWARE, store=mine).rungs) == 1
-
-
-def test_a_full_disk_costs_the_timings_and_no_rung(tmp_path, monkeypatch, caplog):
-    mine = DeviceStore(tmp_path)
-    net, data = device("mlp")
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", full)
-    assert len(tailor(net, data, plan_of("mlp", INT8), HARDWARE, store=mine).rungs) == 1
-    assert "No space left on device" in caplog.text
 
 
 class Gauge:
