@@ -16,8 +16,8 @@ from fedtailor.client.artefact import Artefact, artefact
 from fedtailor.client.energy import EnergyCounter, energy_counter
 from fedtailor.client.forms import forms
 from fedtailor.client.latency_table import LatencyTable
+from fedtailor.client.layer_choices import layer_choices
 from fedtailor.client.measure import latencies_us, latency_ratio, measure
-from fedtailor.client.plan_rungs import layer_choices
 from fedtailor.client.store import DeviceStore
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.device_profile import DeviceProfile

@@ -30,11 +30,7 @@ class Coding:
 
 @dataclass(frozen=True)
 class Allotment:
-    """`keep`: channels left, by group of channels; `coding`: by layer; `floats`: layers that compute in float32.
-
-    What is not named keeps all its channels, is written in 8 bits, and computes in integers.
-    """
+    """`keep`: channels left, by group of channels; `coding`: by layer. What is not named keeps all its channels."""
 
     keep: Mapping[str, int] = field(default_factory=dict)
     coding: Mapping[str, Coding] = field(default_factory=dict)
-    floats: frozenset[str] = frozenset()

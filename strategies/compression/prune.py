@@ -17,7 +17,6 @@ from torch import Tensor
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.mask import Mask
 from fedtailor.protos.net import Conv, Linear, Net
-from fedtailor.protos.schema import Doubles
 from fedtailor.strategies.compression.removal import Reader, Removal, best_weight, removal
 from fedtailor.strategies.compression.spread import spread_places, spread_rows
 from fedtailor.strategies.graph.groups import Group, Indices, channel_groups
@@ -64,15 +63,6 @@ def prune(
     orders = removals(net, calibration, chosen) if found is None else found
     narrow, mask = narrowed(net, [(group, orders[group.name].kept(keep[group.name])) for group in chosen])
     return refitted(narrow, net, mask, calibration), mask
-
-
-def removal_costs(net: Net, calibration: Samples) -> Mapping[str, Doubles]:
-    """By group [channels + 1]: the relative error of the layers that read it, by the number of its channels left.
-
-    Raises:
-        PlanError: there are no samples to calibrate on.
-    """
-    return {name: removal.costs for name, removal in removals(net, calibration, channel_groups(net)).items()}
 
 
 def removals(net: Net, calibration: Samples, groups: Sequence[Group]) -> dict[str, Removal]:

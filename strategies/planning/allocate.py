@@ -14,7 +14,7 @@ import numpy as np
 
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.schema import Doubles
-from fedtailor.strategies.compression.elimination import Tree, best_choices, elimination_tree, least_rests, least_totals
+from fedtailor.strategies.planning.elimination import Tree, best_choices, elimination_tree, least_rests, least_totals
 from fedtailor.strategies.planning.labels import Indices, Labels, all_choices, frontier, joined
 
 LABELS = (100, 1000)  # kept of one node: first for a good answer, then, with that as a bound, for the best one

@@ -103,8 +103,7 @@ def _allotted(choices: Choices, limits: Limits, *, integer: bool) -> tuple[float
     loss = sum(float(factor.of(picked)[0]) for factor in factors)
     kept = {name: int(levels[picked[name]]) for name, levels in choices.levels.items()}
     coding = {name: list(costs)[picked[_coding_of(name)]] for name, costs in choices.sensitivities.coding.items()}
-    floats = frozenset() if integer else frozenset(coding)
-    return round(loss, 9), modelled_us(choices, kept, integer=integer), Allotment(kept, coding, floats)
+    return round(loss, 9), modelled_us(choices, kept, integer=integer), Allotment(kept, coding)
 
 
 def _asked(choices: Choices, limits: Limits) -> dict[str, float | None]:

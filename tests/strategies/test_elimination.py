@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis.strategies import composite, integers, lists, permutations, sampled_from
 
 from fedtailor.protos.errors import PlanError
-from fedtailor.strategies.compression.elimination import best_choices, elimination_tree, least_rests, least_totals
+from fedtailor.strategies.planning.elimination import best_choices, elimination_tree, least_rests, least_totals
 
 SIZES = {"a": 2, "b": 3, "c": 2, "d": 4}
 

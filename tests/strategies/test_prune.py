@@ -15,7 +15,7 @@ from fedtailor.protos.mask import Mask
 from fedtailor.protos.net import Activation, Conv, Embedding, Linear, Net
 from fedtailor.strategies.compression import prune as pruning
 from fedtailor.strategies.compression import removal
-from fedtailor.strategies.compression.prune import prune, removal_costs, removals
+from fedtailor.strategies.compression.prune import prune, removals
 from fedtailor.strategies.graph.groups import channel_groups
 from fedtailor.strategies.graph.narrow import narrowed
 from fedtailor.strategies.graph.realise import realise
@@ -93,12 +93,12 @@ def test_compensated_weights_leave_the_least_squared_error(seed, keep):
 def test_costs_are_the_error_that_is_left_as_a_part_of_the_variance():
     rng = np.random.default_rng(0)
     net, x = perceptron(rng), rng.normal(size=(200, 5)).astype(np.float32)
-    costs = removal_costs(net, x)["fc"]
+    found = removals(net, x, channel_groups(net))["fc"]
     wanted = answers(net, x)
     for keep in range(1, 6):
-        kept = removals(net, x, channel_groups(net))["fc"].kept(keep)
+        kept = found.kept(keep)
         want = fitted_error(hidden_of(net, x), wanted, kept) / np.square(wanted - wanted.mean(0)).sum()
-        assert costs[keep] == pytest.approx(want, rel=1e-3, abs=1e-6)
+        assert found.costs[keep] == pytest.approx(want, rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -186,7 +186,8 @@ def test_what_was_found_once_serves_every_number_of_channels():
 
 def test_costs_are_told_for_every_group_and_number_of_channels():
     net = BLOCKS["transformer"](np.random.default_rng(0))
-    costs = removal_costs(net, rows_for(net, 50))
+    found = removals(net, rows_for(net, 50), channel_groups(net))
+    costs = {name: each.costs for name, each in found.items()}
     assert {name: len(each) for name, each in costs.items()} == {"q": 5, "up": 11}
     for each in costs.values():
         assert each[-1] == 0
