@@ -19,14 +19,17 @@ from fedtailor.strategies.payload.payload import pack
 
 @dataclass(frozen=True, eq=False)
 class Artefact:
-    """`model` is the ONNX file, `payload` how it is kept and sent, `outputs` the runtime's for some rows."""
+    """`model` is the ONNX file, `payload` how it is kept and sent, `outputs` the runtime's for some rows.
+
+    `macs` is None where they are not known.
+    """
 
     mask: Mask
     precision: str
     weight_bits: float
     model: bytes
     payload: bytes
-    macs: int
+    macs: int | None
     outputs: NDArray[np.float32]
 
 

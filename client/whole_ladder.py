@@ -4,32 +4,24 @@ Kept and sent, such a model is its ONNX file, compressed by gzip.
 """
 
 import gzip
-import hashlib
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from torch import nn
 
+from fedtailor.client.artefact import Artefact
+from fedtailor.client.bench import Bench
 from fedtailor.client.forms import FP32, INT8
-from fedtailor.client.measure import latency_ratio, measure
 from fedtailor.client.runtime import open_session, predict
-from fedtailor.client.tailor import MEASURE_S, Tailored, Told, Tried, unmet
+from fedtailor.client.tailor import Tailored, Told
 from fedtailor.client.whole_model import whole_model
 from fedtailor.protos.device_profile import DeviceProfile
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.mask import Mask
 from fedtailor.protos.plan import Plan
 from fedtailor.protos.samples import DeviceData
-from fedtailor.protos.variant import FALLBACK, Rung
-from fedtailor.protos.verdict import REJECTED, Verdict
 from fedtailor.strategies.compression.compress import CALIBRATION_ROWS
 from fedtailor.strategies.compression.spread import spread_rows
-from fedtailor.strategies.gate import itself, judge
-from fedtailor.strategies.task import TASKS
-
-Outputs = NDArray[np.float32]
 
 
 def whole_ladder(
@@ -53,19 +45,25 @@ def whole_ladder(
     """
     told(0, 1, "as a whole: it cannot be traced")
     whole = whole_model(module, spread_rows(data.train.x, CALIBRATION_ROWS), problem)
-    x, y = data.validation.x, data.validation.y
-    reference, outputs = (predict(open_session(model), x) for model in (whole.fp32, whole.int8))
-    if not np.isfinite(reference).all():
+    reference, int8 = _whole(whole.fp32, FP32, data), _whole(whole.int8, INT8, data)
+    if not np.isfinite(reference.outputs).all():
         raise PlanError(f"device {data.device_id}: the model answers NaN or infinity; train it anew")
-    verdict = judge(reference, outputs, y, kind=data.kind, gate=plan.gate)
-    ratio = latency_ratio(whole.fp32, whole.int8, x[:1], seconds=MEASURE_S)
-    shelf = _Shelf(data, plan, hardware)
-    tried = (
-        shelf.tried(FALLBACK, whole.fp32, reference, itself(len(y), plan.gate), 1.0),
-        shelf.tried(INT8, whole.int8, outputs, verdict, ratio),
-    )
+    bench = Bench(reference, data, plan, hardware)
+    tailored = Tailored(bench.fp32(), (bench.tried(INT8, int8, bench.judge(int8)),), (whole.note,))
     told(1, 1, "")
-    return Tailored(tried[0], tried[1:], (whole.note,))
+    return tailored
+
+
+def _whole(model: bytes, precision: str, data: DeviceData) -> Artefact:
+    return Artefact(
+        mask=Mask(),
+        precision=precision,
+        weight_bits=_weight_bits(model),
+        model=model,
+        payload=packed_whole(model),
+        macs=None,
+        outputs=predict(open_session(model), data.validation.x),
+    )
 
 
 def packed_whole(model: bytes) -> bytes:
@@ -76,44 +74,6 @@ def packed_whole(model: bytes) -> bytes:
 def unpacked_whole(payload: bytes) -> bytes:
     """The inverse."""
     return gzip.decompress(payload)
-
-
-@dataclass(frozen=True, eq=False)
-class _Shelf:
-    data: DeviceData
-    plan: Plan
-    hardware: DeviceProfile
-
-    def tried(self, recipe: str, model: bytes, outputs: Outputs, verdict: Verdict, ratio: float) -> Tried:
-        payload = packed_whole(model)
-        efficiency = measure(
-            model,
-            payload,
-            self.data.validation.x[:1],
-            macs=None,
-            slowdown=self.hardware.slowdown_modelled,
-            seconds=MEASURE_S,
-        )
-        rung = Rung(
-            recipe=recipe,
-            precision=INT8 if recipe == INT8 else FP32,
-            weight_bits=_weight_bits(model),
-            mask=Mask(),
-            validation_score=TASKS[self.data.kind].score(outputs, self.data.validation.y),
-            verdict=verdict,
-            efficiency=efficiency,
-            latency_ratio=ratio,
-            payload_sha256=hashlib.sha256(payload).hexdigest(),
-            unmet=unmet(self.plan.budget, efficiency),
-            note=_note(verdict, ratio),
-        )
-        return Tried(rung, payload)
-
-
-def _note(verdict: Verdict, ratio: float) -> str:
-    if verdict.verdict == REJECTED:
-        return f"rejected: a drop of {verdict.drop:.2%} on {verdict.rows} rows, the margin is {verdict.margin:.2%}"
-    return f"slower than the fp32 reference: {ratio:.2f} of its speed" if ratio < 1 else ""
 
 
 def _weight_bits(model: bytes) -> float:

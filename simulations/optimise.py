@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from fedtailor.client.bench import Tried
 from fedtailor.client.choose import choose
 from fedtailor.client.export import to_onnx
 from fedtailor.client.probe import probe
 from fedtailor.client.profile_data import profile_data
 from fedtailor.client.runtime import open_session, predict
 from fedtailor.client.store import DeviceStore
-from fedtailor.client.tailor import Tailored, Tried, tailor
+from fedtailor.client.tailor import Tailored, tailor
 from fedtailor.client.whole_ladder import unpacked_whole, whole_ladder
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.data_profile import DataProfile

@@ -13,13 +13,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from fedtailor.client.bench import Tried
 from fedtailor.client.export import to_onnx
 from fedtailor.client.probe import probe
 from fedtailor.client.store import DeviceStore
-from fedtailor.client.tailor import Tailored, Tried, tailor
+from fedtailor.client.tailor import Tailored, tailor
 from fedtailor.client.train import cosine
 from fedtailor.protos.errors import ConfigError, DataError
-from fedtailor.protos.plan import Recipe, TrainPlan
+from fedtailor.protos.plan import Recipe
 from fedtailor.protos.samples import DeviceData, Samples
 from fedtailor.server.progress import Progress
 from fedtailor.server.run import plan_template
@@ -29,6 +30,7 @@ from fedtailor.simulations.fleet import Fleet
 from fedtailor.simulations.peers.outcome import run_peer
 from fedtailor.simulations.peers.peer import PEERS, Peer, PeerTask, Validation
 from fedtailor.simulations.peers.plain_model import plain_model
+from fedtailor.simulations.personal_model import BASE
 from fedtailor.simulations.train_small import train_small
 from fedtailor.simulations.variant_row import OURS, REFERENCE, SMALL, VariantRow
 from fedtailor.strategies.graph.trace import trace
@@ -37,7 +39,6 @@ from fedtailor.strategies.models.model import build, load_state
 from fedtailor.strategies.payload.payload import pack, unpack
 
 BEYOND = tuple(Recipe(name=f"x{shrink}", shrink=shrink, distil_steps=200) for shrink in (100, 160))  # to see it break
-PLAN = TrainPlan(epochs=30, batch_size=32, learning_rate=0.05, clip_norm=2.0)  # tuned on validation rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ def _contest(fleet: Fleet, devices: Sequence[DeviceData], terms: Terms, seed: in
             f"fleet {fleet.name!r}: split: expected validation and test rows to compare methods on, got "
             f"{len(rows.validation)} and {len(rows.test)}"
         )
-    plan = replace(PLAN, epochs=terms.epochs)
+    plan = replace(BASE, epochs=terms.epochs)
     base = train_base(devices, fleet.job.model, plan, seed=seed, schedule=cosine)
     module = build(base.spec)
     load_state(module, base.state)

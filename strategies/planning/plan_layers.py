@@ -1,5 +1,6 @@
 """The allotment of least predicted loss for one net under limits: the optimum of an additive model of its layers."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ _UNCODED = {None: CodingCost(loss=0.0, bits=32.0)}  # a table of symbols or posi
 
 @dataclass(frozen=True)
 class Limits:
-    """What a variant may cost, inclusive. Of latency, None means what the dense net takes in float32."""
+    """What a variant may cost, inclusive; None is no limit. It may never take longer than the dense net in float32."""
 
     payload_bytes: float
     latency_us: float | None = None
@@ -109,7 +110,7 @@ def _allotted(choices: Choices, limits: Limits, *, integer: bool) -> tuple[float
 def _asked(choices: Choices, limits: Limits) -> dict[str, float | None]:
     return {
         "payload bytes": limits.payload_bytes,
-        "latency in microseconds": dense_us(choices) if limits.latency_us is None else limits.latency_us,
+        "latency in microseconds": min(dense_us(choices), math.inf if limits.latency_us is None else limits.latency_us),
         "memory bytes": limits.memory_bytes,
     }
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from fedtailor.cli.main import app
 from fedtailor.cli.optimize import budget_from
-from fedtailor.client import tailor, whole_ladder
+from fedtailor.client import bench
 from fedtailor.client.fleet_arrays import FleetArrays
 from fedtailor.client.fleet_file import write_fleet_file
 from fedtailor.protos.budget import Budget
@@ -51,8 +51,7 @@ def here(tmp_path, monkeypatch, cache):
     """A working folder with rows of three devices and a model; a short ladder, quickly measured."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    for module in (tailor, whole_ladder):
-        monkeypatch.setattr(module, "MEASURE_S", 0.01)
+    monkeypatch.setattr(bench, "MEASURE_S", 0.01)
     template = optimising.plan_template
     monkeypatch.setattr(optimising, "plan_template", lambda *given: replace(template(*given), recipes=RECIPES))
     x = np.random.default_rng(0).normal(size=(360, 6)).astype(np.float32)

@@ -7,7 +7,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from small_devices import device, instruction, plan
 
-from fedtailor.client import tailor as tailoring
+from fedtailor.client import bench
 from fedtailor.client.app import client_app
 from fedtailor.protos.errors import DecodeError
 from fedtailor.protos.messages import RECORD, EvaluateReply, Profile, TailorReply, TrainReply
@@ -26,7 +26,7 @@ ANSWERS = {
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, 1  # Flower stamps every message with it
-    monkeypatch.setattr(tailoring, "MEASURE_S", 0.01)
+    monkeypatch.setattr(bench, "MEASURE_S", 0.01)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from small_devices import device, instruction, plan
 
-from fedtailor.client import tailor as tailoring
+from fedtailor.client import bench
 from fedtailor.client.deploy import VARIANT, deploy
 from fedtailor.client.offer import LADDER, offer_variants
 from fedtailor.client.ready import ready_model
@@ -20,7 +20,7 @@ ORDER = instruction(plan(round_=4, base_version=3))
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(tailoring, "MEASURE_S", 0.01)
+    monkeypatch.setattr(bench, "MEASURE_S", 0.01)
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ from small_nets import SPECS
 from small_tailoring import device, plan_of
 from small_variants import EFFICIENCY, HARDWARE
 
+from fedtailor.client import bench
 from fedtailor.client import tailor as tailoring
+from fedtailor.client.bench import unmet
 from fedtailor.client.export import to_onnx
 from fedtailor.client.runtime import open_session, predict
 from fedtailor.client.store import DeviceStore
-from fedtailor.client.tailor import tailor, unmet
+from fedtailor.client.tailor import tailor
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.model_spec import NEXT_TOKEN
@@ -30,7 +32,7 @@ SMALL = Recipe(name="small", shrink=12, distil_steps=3)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(tailoring, "MEASURE_S", 0.01)
+    monkeypatch.setattr(bench, "MEASURE_S", 0.01)
     monkeypatch.setattr("fedtailor.client.latency_table.MEASURE_S", 0.0)
 
 
@@ -101,7 +103,7 @@ def test_the_test_split_is_never_read(store):
 def artefacts_that_take(monkeypatch, **us):
     """Measured latencies, by what an artefact computes in."""
     monkeypatch.setattr(
-        tailoring._Bench, "latencies_us", lambda _, made: tuple(us[one.precision.replace("+", "_")] for one in made)
+        bench.Bench, "latencies_us", lambda _, made: tuple(us[one.precision.replace("+", "_")] for one in made)
     )
 
 
@@ -115,7 +117,7 @@ def test_the_faster_form_is_the_rung_and_of_two_alike_the_smaller_file(monkeypat
 
 def test_a_form_that_is_rejected_gives_way_to_a_slower_one(monkeypatch, store):
     artefacts_that_take(monkeypatch, int8=1.0, fp32=9.0)
-    judged = tailoring.judge
+    judged = bench.judge
 
     def strict(reference, outputs, *rest, **more):
         verdict = judged(reference, outputs, *rest, **more)
@@ -123,7 +125,7 @@ def test_a_form_that_is_rejected_gives_way_to_a_slower_one(monkeypatch, store):
         return replace(verdict, verdict=REJECTED) if strict.calls == 1 else replace(verdict, verdict=PROVEN)
 
     strict.calls = 0  # int8 is made and judged first
-    monkeypatch.setattr(tailoring, "judge", strict)
+    monkeypatch.setattr(bench, "judge", strict)
     net, data = device("conv1d")
     assert tailor(net, data, plan_of("conv1d", SMALL), HARDWARE, store=store).rungs[0].rung.precision == "fp32"
 
@@ -137,7 +139,7 @@ def test_a_faster_form_with_a_much_larger_payload_is_not_the_rung(monkeypatch, s
 
 
 def test_a_variant_slower_than_the_reference_says_so(monkeypatch, store):
-    monkeypatch.setattr(tailoring, "latency_ratio", lambda *_, **__: 0.8)
+    monkeypatch.setattr(bench, "latency_ratio", lambda *_, **__: 0.8)
     net, data = device("mlp")
     rung = tailor(net, data, plan_of("mlp", INT8, margin=1.0), HARDWARE, store=store).rungs[0].rung
     assert rung.note == "slower than the fp32 reference: 0.80 of its speed"
@@ -194,8 +196,8 @@ class Gauge:
 @pytest.mark.parametrize(("limit", "waits"), [(None, False), (1.0, True)])
 def test_a_slow_energy_counter_is_waited_for_only_where_energy_is_limited(store, monkeypatch, limit, waits):
     counters = []
-    monkeypatch.setattr(tailoring, "energy_counter", Gauge)
-    monkeypatch.setattr(tailoring, "measure", lambda *_, counter, **__: counters.append(counter) or EFFICIENCY)
+    monkeypatch.setattr(bench, "energy_counter", Gauge)
+    monkeypatch.setattr(bench, "measure", lambda *_, counter, **__: counters.append(counter) or EFFICIENCY)
     net, data = device("mlp")
     tailor(net, data, plan_of("mlp", INT8, budget=Budget(energy_mj=limit)), HARDWARE, store=store)
     assert [counter is not None for counter in counters] == [waits] * 2

@@ -7,7 +7,7 @@ import pytest
 from small_tailoring import device, plan_of
 from small_variants import HARDWARE
 
-from fedtailor.client import tailor as tailoring
+from fedtailor.client import bench
 from fedtailor.client.store import DeviceStore
 from fedtailor.client.tailor import tailor
 from fedtailor.protos.plan import Recipe
@@ -21,7 +21,7 @@ SMALL = Recipe(name="small", shrink=12, distil_steps=3)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(tailoring, "MEASURE_S", 0.01)
+    monkeypatch.setattr(bench, "MEASURE_S", 0.01)
     monkeypatch.setattr("fedtailor.client.latency_table.MEASURE_S", 0.0)
 
 

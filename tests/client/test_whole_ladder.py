@@ -7,7 +7,7 @@ from small_devices import SPEC, plan, rows
 from small_variants import HARDWARE
 from torch import nn
 
-from fedtailor.client import whole_ladder as ladder
+from fedtailor.client import bench
 from fedtailor.client.runtime import open_session, predict
 from fedtailor.client.whole_ladder import packed_whole, unpacked_whole, whole_ladder
 from fedtailor.protos.budget import Budget
@@ -32,7 +32,7 @@ class Recurrent(nn.Module):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(ladder, "MEASURE_S", 0.01)
+    monkeypatch.setattr(bench, "MEASURE_S", 0.01)
 
 
 def module():
@@ -86,10 +86,10 @@ def test_the_budget_is_held_against_both():
 
 
 def test_a_rung_that_is_slower_or_rejected_says_so(monkeypatch):
-    monkeypatch.setattr(ladder, "latency_ratio", lambda *_, **__: 0.5)
+    monkeypatch.setattr(bench, "latency_ratio", lambda *_, **__: 0.5)
     assert made().rungs[0].rung.note == "slower than the fp32 reference: 0.50 of its speed"
-    real = ladder.judge
-    monkeypatch.setattr(ladder, "judge", lambda *_, **__: replace(real(*_, **__), verdict=REJECTED))
+    real = bench.judge
+    monkeypatch.setattr(bench, "judge", lambda *_, **__: replace(real(*_, **__), verdict=REJECTED))
     assert made().rungs[0].rung.note.startswith("rejected: a drop of")
 
 

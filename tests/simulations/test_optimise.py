@@ -8,11 +8,12 @@ import pytest
 import torch
 from small_fleet import JOB, small_fleet
 
-from fedtailor.client import tailor, whole_ladder
+from fedtailor.client import bench
 from fedtailor.client.fleet_arrays import FleetArrays
 from fedtailor.client.fleet_file import write_fleet_file
 from fedtailor.client.runtime import open_session, predict
 from fedtailor.client.store import DeviceStore
+from fedtailor.client.whole_ladder import unpacked_whole
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.errors import ConfigError, DataError, PlanError
 from fedtailor.simulations.optimise import Wish, optimise, prepare
@@ -48,8 +49,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    for module in (tailor, whole_ladder):
-        monkeypatch.setattr(module, "MEASURE_S", 0.01)
+    monkeypatch.setattr(bench, "MEASURE_S", 0.01)
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_a_model_that_cannot_be_traced_gets_its_int8_rung_and_a_line_that_says_w
     assert len(found.problems) == 1
     assert "'user.gru' (GRU)" in found.problems[0]
     for candidate in found.candidates:
-        assert whole_ladder.unpacked_whole(candidate.payload) == candidate.model
+        assert unpacked_whole(candidate.payload) == candidate.model
 
 
 def test_a_budgets_margin_is_the_gates_and_its_limits_are_held(tmp_path, store):

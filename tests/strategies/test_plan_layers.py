@@ -71,10 +71,11 @@ def test_a_tighter_latency_takes_channels():
     assert allotment.keep != allot(found, Limits(float_bytes(net) / 10)).keep
 
 
-def test_int8_never_makes_a_variant_slower_than_the_dense_net():
+@pytest.mark.parametrize("latency_us", [None, 1e9])
+def test_no_variant_is_planned_slower_than_the_dense_net(latency_us):
     net = built_in("conv2d")[1]
     found = choices(net, integer_share=3.0)
-    allotment = allot(found, Limits(float_bytes(net)))
+    allotment = allot(found, Limits(float_bytes(net), latency_us=latency_us))
     assert fastest_us(found, allotment) <= dense_us(found)
 
 
