@@ -14,6 +14,7 @@ from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import TrainPlan
 from fedtailor.protos.samples import Samples
 from fedtailor.protos.schema import State
+from fedtailor.strategies.answers import answers, mean_loss
 from fedtailor.strategies.models.model import build, load_state, read_state
 from fedtailor.strategies.task import TASKS
 from fedtailor.strategies.train_step import backward, forward, in_layers
@@ -53,8 +54,7 @@ def train(
 ) -> Trained:
     """Train a copy of `start` for `plan.epochs` over `samples`; as `fit`."""
     began = time.thread_time()
-    module = build(spec)
-    load_state(module, start)
+    module = _module_of(start, spec)
     loss = fit(module, samples, spec, plan, seed=seed, schedule=schedule, after_backward=after_backward)
     return Trained(read_state(module), loss, time.thread_time() - began)
 
@@ -80,14 +80,14 @@ def fit(
     optimiser = torch.optim.SGD(
         module.parameters(), lr=plan.learning_rate, momentum=plan.momentum, weight_decay=plan.weight_decay
     )
-    answers = partial(forward, in_layers(module), footprint=plan.footprint)
+    outputs = partial(forward, in_layers(module), footprint=plan.footprint)
     steps = plan.epochs * math.ceil(len(samples) / plan.batch_size)
     losses = []
     for step, batch in enumerate(_batches(samples, plan, seed)):
         for group in optimiser.param_groups:
             group["lr"] = plan.learning_rate * schedule(step / steps)
         optimiser.zero_grad()
-        losses.append(backward(partial(_loss, answers, spec, batch), len(batch[0]), plan.footprint))
+        losses.append(backward(partial(_loss, outputs, spec, batch), len(batch[0]), plan.footprint))
         if after_backward:
             after_backward(module)
         if plan.clip_norm:
@@ -97,32 +97,27 @@ def fit(
     return float(np.mean(last_epoch)) if losses else 0.0
 
 
-def predict_state(state: State, spec: ModelSpec, samples: Samples, *, batch_rows: int = 256) -> Tensor:
-    """float32 outputs [N, ...] of a state in torch; at least one row."""
-    module = build(spec)
-    load_state(module, state)
-    x = torch.from_numpy(samples.x)
-    with torch.no_grad():
-        return torch.cat([module(x[at : at + batch_rows]) for at in range(0, len(x), batch_rows)])
-
-
 def score_state(state: State, spec: ModelSpec, samples: Samples) -> float:
     """The task's score of a state on `samples`, in the metric's unit; 0 without rows."""
     if len(samples) == 0:
         return 0.0
-    return TASKS[spec.kind].score(predict_state(state, spec, samples).numpy(), samples.y)
+    return TASKS[spec.kind].score(answers(_module_of(state, spec), samples).numpy(), samples.y)
 
 
 def loss_of_state(state: State, spec: ModelSpec, samples: Samples) -> float:
     """The mean training loss of a state on `samples`; 0 without rows, so that nothing is preferred."""
-    if len(samples) == 0:
-        return 0.0
-    return float(TASKS[spec.kind].loss(predict_state(state, spec, samples), torch.from_numpy(samples.y), spec))
+    return mean_loss(_module_of(state, spec), samples, spec)
 
 
-def _loss(answers: Callable[[Tensor], Tensor], spec: ModelSpec, batch: tuple[Tensor, Tensor], part: slice) -> Tensor:
+def _module_of(state: State, spec: ModelSpec) -> nn.Module:
+    module = build(spec)
+    load_state(module, state)
+    return module
+
+
+def _loss(outputs: Callable[[Tensor], Tensor], spec: ModelSpec, batch: tuple[Tensor, Tensor], part: slice) -> Tensor:
     x, y = batch
-    return TASKS[spec.kind].loss(answers(x[part]), y[part], spec)
+    return TASKS[spec.kind].loss(outputs(x[part]), y[part], spec)
 
 
 def _batches(samples: Samples, plan: TrainPlan, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -16,6 +16,7 @@ from fedtailor.protos.plan import Plan, TrainPlan
 from fedtailor.protos.samples import DeviceData, Samples
 from fedtailor.server.progress import Progress
 from fedtailor.simulations.user_model import user_part
+from fedtailor.strategies.answers import answers, mean_loss
 from fedtailor.strategies.models.model import build, initial_state, load_state, read_state
 from fedtailor.strategies.task import TASKS
 
@@ -80,7 +81,7 @@ def _tuned(base: nn.Module, data: DeviceData, plan: Plan) -> PersonalModel:
 
 def _own_tuned(base: nn.Module, data: DeviceData, plan: Plan) -> PersonalModel:
     """As far from the base as the validation split says, statistics included; see `client/personalise.py`."""
-    base_score = TASKS[data.kind].score(_answers(base, data.validation).numpy(), data.validation.y)
+    base_score = TASKS[data.kind].score(answers(base, data.validation).numpy(), data.validation.y)
     if plan.personal.method == SHARED:
         return PersonalModel(module=base, method=SHARED, base_score=base_score)
     asked = plan.personal
@@ -88,7 +89,7 @@ def _own_tuned(base: nn.Module, data: DeviceData, plan: Plan) -> PersonalModel:
     tuned = deepcopy(base).train()
     fit(tuned, _even(data.train, schedule), plan.model, schedule, seed=plan.seed, schedule=cosine)
     between = {step: _between(base, tuned, step) for step in STEPS}
-    step = min(STEPS, key=lambda share: _loss(between[share], data.validation, plan.model))
+    step = min(STEPS, key=lambda share: mean_loss(between[share], data.validation, plan.model))
     return PersonalModel(module=between[step], method=FINE_TUNED if step else SHARED, base_score=base_score)
 
 
@@ -102,14 +103,3 @@ def _between(base: nn.Module, tuned: nn.Module, share: float) -> nn.Module:
         }
     )
     return middle.eval()
-
-
-def _loss(module: nn.Module, samples: Samples, spec: ModelSpec) -> float:
-    return float(TASKS[spec.kind].loss(_answers(module, samples), torch.from_numpy(samples.y), spec))
-
-
-def _answers(module: nn.Module, samples: Samples, *, batch_rows: int = 256) -> torch.Tensor:
-    x = torch.from_numpy(samples.x)
-    module.eval()
-    with torch.no_grad():
-        return torch.cat([module(x[at : at + batch_rows]) for at in range(0, len(x), batch_rows)])

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fedtailor.protos.mask import Mask
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.net import Net
-from fedtailor.protos.samples import DeviceData, Samples
+from fedtailor.protos.samples import DeviceData
+from fedtailor.strategies.answers import mean_loss
 from fedtailor.strategies.compression.allotment import Allotment, Coding
 from fedtailor.strategies.compression.code_weights import code
 from fedtailor.strategies.compression.distil import distil
@@ -24,7 +24,6 @@ from fedtailor.strategies.compression.removal import Removal
 from fedtailor.strategies.compression.spread import spread_rows
 from fedtailor.strategies.graph.groups import channel_groups
 from fedtailor.strategies.graph.realise import realise
-from fedtailor.strategies.task import TASKS
 
 CALIBRATION_ROWS = 512
 LEARNING_RATE = 6e-3  # half and twice as much differ by less than seeds do
@@ -83,12 +82,4 @@ def _distilled(cloth: Cloth, net: Net, steps: int, seed: int, coding: Mapping[st
         coding=coding,
         ram_bytes=cloth.ram_bytes,
     )
-    return min((net, tuned), key=lambda candidate: loss_of_net(candidate, cloth.spec, cloth.data.validation))
-
-
-def loss_of_net(net: Net, spec: ModelSpec, samples: Samples, *, batch_rows: int = 256) -> float:
-    """The mean training loss of a net on `samples`, at least one."""
-    module, x = realise(net), torch.from_numpy(samples.x)
-    with torch.no_grad():
-        outputs = torch.cat([module(x[at : at + batch_rows]) for at in range(0, len(x), batch_rows)])
-    return float(TASKS[spec.kind].loss(outputs, torch.from_numpy(samples.y), spec))
+    return min((net, tuned), key=lambda candidate: mean_loss(realise(candidate), cloth.data.validation, cloth.spec))

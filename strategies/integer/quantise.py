@@ -14,6 +14,7 @@ from fedtailor.protos.errors import PlanError
 from fedtailor.protos.net import Conv, Linear, Net
 from fedtailor.protos.quantised_net import QuantisedNet
 from fedtailor.strategies.compression.code_weights import all_coded
+from fedtailor.strategies.compression.spread import spread_rows
 from fedtailor.strategies.graph.macs import macs
 from fedtailor.strategies.graph.realise import realise
 from fedtailor.strategies.integer.assemble import assemble
@@ -47,14 +48,10 @@ def quantise(net: Net, calibration: NDArray[np.generic], *, floats: Collection[s
     weighted = [isinstance(layer, Conv | Linear) for layer in net.layers]
     if not any(whole for whole, has_weight in zip(kinds.integer, weighted, strict=True) if has_weight):
         raise PlanError("quantise: no convolution and no linear layer computes in integers; keep the net in fp32")
-    rows = _spread(calibration, _CALIBRATION_MACS // max(macs(net), 1))
+    affordable = min(_CALIBRATION_MACS // max(macs(net), 1), _MOST_ROWS)
+    rows = spread_rows(calibration, max(_FEWEST_ROWS, affordable))
     with torch.no_grad():
         values = [value.numpy() for value in realise(net).values(torch.from_numpy(rows))]
     coded = all_coded(net, except_for=floats)
     candidates = (assemble(coded, kinds, values, rule) for rule in (full_range, least_squares_range))
     return min(candidates, key=lambda made: float(((emulate(made, rows).astype(np.float64) - values[-1]) ** 2).mean()))
-
-
-def _spread(calibration: NDArray[np.generic], affordable: int) -> NDArray[np.generic]:
-    count = min(len(calibration), max(_FEWEST_ROWS, min(affordable, _MOST_ROWS)))
-    return np.ascontiguousarray(calibration[np.linspace(0, len(calibration) - 1, count).astype(np.int64)])

@@ -9,9 +9,10 @@ from fedtailor.protos.errors import PlanError
 from fedtailor.protos.model_spec import REGRESSION
 from fedtailor.protos.net import Conv, Linear
 from fedtailor.protos.samples import DeviceData, Samples
+from fedtailor.strategies.answers import mean_loss
 from fedtailor.strategies.compression import compress as compressing
 from fedtailor.strategies.compression.allotment import Allotment, Coding
-from fedtailor.strategies.compression.compress import CALIBRATION_ROWS, Cloth, compress, loss_of_net
+from fedtailor.strategies.compression.compress import CALIBRATION_ROWS, Cloth, compress
 from fedtailor.strategies.graph.groups import channel_groups
 from fedtailor.strategies.graph.realise import realise
 from fedtailor.strategies.payload.payload import pack
@@ -55,7 +56,7 @@ def test_distillation_makes_a_hard_variant_better():
     given = cloth(train=200)
     allotment = allotted(given.personal, share=0.25, bits=2)
     before, after = (compress(given, allotment, steps)[0] for steps in (0, 60))
-    losses = [loss_of_net(net, given.spec, given.data.validation) for net in (before, after)]
+    losses = [mean_loss(realise(net), given.data.validation, given.spec) for net in (before, after)]
     assert losses[1] < 0.9 * losses[0]
 
 
@@ -89,7 +90,7 @@ def test_what_is_kept_is_decided_on_the_validation_split(monkeypatch):
     given = cloth()
     judged = []
     monkeypatch.setattr(
-        compressing, "loss_of_net", lambda net, _, rows: judged.append(rows) or loss_of_net(net, given.spec, rows)
+        compressing, "mean_loss", lambda module, rows, spec: judged.append(rows) or mean_loss(module, rows, spec)
     )
     compress(given, allotted(given.personal), steps=2)
     assert len(judged) == 4
@@ -144,10 +145,3 @@ def test_a_training_step_keeps_within_its_memory_or_says_that_it_cannot():
     assert compress(tight, allotment, steps=2)[1] == compress(given, allotment, steps=2)[1]
     with pytest.raises(PlanError, match="bytes"):
         compress(replace(given, ram_bytes=1000), allotment, steps=2)
-
-
-def test_the_loss_of_a_net_does_not_depend_on_how_its_rows_are_batched():
-    given = cloth()
-    rows = given.data.validation
-    whole, parts = (loss_of_net(given.personal, given.spec, rows, batch_rows=size) for size in (1000, 7))
-    assert parts == pytest.approx(whole, rel=1e-5)
