@@ -208,7 +208,7 @@ class GatePlan(_message.Message):
     def __init__(self, margin: _Optional[float] = ..., confidence: _Optional[float] = ...) -> None: ...
 
 class Plan(_message.Message):
-    __slots__ = ("device_id", "round", "seed", "base_version", "model", "train", "personal", "personal_parameters", "recipes", "codec", "feedback", "gate", "budget", "version")
+    __slots__ = ("device_id", "round", "seed", "base_version", "model", "train", "personal", "personal_parameters", "recipes", "codec", "feedback", "gate", "budget", "version", "step_ahead", "local_parameters", "downlink")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +223,9 @@ class Plan(_message.Message):
     GATE_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    STEP_AHEAD_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    DOWNLINK_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     round: int
     seed: int
@@ -237,7 +240,10 @@ class Plan(_message.Message):
     gate: GatePlan
     budget: Budget
     version: int
-    def __init__(self, device_id: _Optional[str] = ..., round: _Optional[int] = ..., seed: _Optional[int] = ..., base_version: _Optional[int] = ..., model: _Optional[_Union[ModelSpec, _Mapping]] = ..., train: _Optional[_Union[TrainPlan, _Mapping]] = ..., personal: _Optional[_Union[PersonalPlan, _Mapping]] = ..., personal_parameters: _Optional[_Iterable[str]] = ..., recipes: _Optional[_Iterable[_Union[Recipe, _Mapping]]] = ..., codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., feedback: bool = ..., gate: _Optional[_Union[GatePlan, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+    step_ahead: float
+    local_parameters: _containers.RepeatedScalarFieldContainer[str]
+    downlink: CodecSpec
+    def __init__(self, device_id: _Optional[str] = ..., round: _Optional[int] = ..., seed: _Optional[int] = ..., base_version: _Optional[int] = ..., model: _Optional[_Union[ModelSpec, _Mapping]] = ..., train: _Optional[_Union[TrainPlan, _Mapping]] = ..., personal: _Optional[_Union[PersonalPlan, _Mapping]] = ..., personal_parameters: _Optional[_Iterable[str]] = ..., recipes: _Optional[_Iterable[_Union[Recipe, _Mapping]]] = ..., codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., feedback: bool = ..., gate: _Optional[_Union[GatePlan, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., version: _Optional[int] = ..., step_ahead: _Optional[float] = ..., local_parameters: _Optional[_Iterable[str]] = ..., downlink: _Optional[_Union[CodecSpec, _Mapping]] = ...) -> None: ...
 
 class KeptChannels(_message.Message):
     __slots__ = ("layer", "total", "kept")
@@ -379,21 +385,51 @@ class Profile(_message.Message):
     budget: Budget
     def __init__(self, hardware: _Optional[_Union[DeviceProfile, _Mapping]] = ..., data: _Optional[_Union[DataProfile, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ...) -> None: ...
 
-class Snapshot(_message.Message):
-    __slots__ = ("base_version", "base_hash", "schema_hash", "values", "crc32", "format_version")
+class Hop(_message.Message):
+    __slots__ = ("version", "marks", "exact", "scales", "payload")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    SCALES_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    marks: bool
+    exact: bool
+    scales: _containers.RepeatedScalarFieldContainer[float]
+    payload: bytes
+    def __init__(self, version: _Optional[int] = ..., marks: bool = ..., exact: bool = ..., scales: _Optional[_Iterable[float]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class Broadcast(_message.Message):
+    __slots__ = ("base_version", "base_hash", "schema_hash", "held_version", "hops", "format_version")
     BASE_VERSION_FIELD_NUMBER: _ClassVar[int]
     BASE_HASH_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
-    VALUES_FIELD_NUMBER: _ClassVar[int]
-    CRC32_FIELD_NUMBER: _ClassVar[int]
+    HELD_VERSION_FIELD_NUMBER: _ClassVar[int]
+    HOPS_FIELD_NUMBER: _ClassVar[int]
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     base_version: int
     base_hash: str
-    schema_hash: str
-    values: bytes
-    crc32: int
+    schema_hash: bytes
+    held_version: int
+    hops: _containers.RepeatedCompositeFieldContainer[Hop]
     format_version: int
-    def __init__(self, base_version: _Optional[int] = ..., base_hash: _Optional[str] = ..., schema_hash: _Optional[str] = ..., values: _Optional[bytes] = ..., crc32: _Optional[int] = ..., format_version: _Optional[int] = ...) -> None: ...
+    def __init__(self, base_version: _Optional[int] = ..., base_hash: _Optional[str] = ..., schema_hash: _Optional[bytes] = ..., held_version: _Optional[int] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., format_version: _Optional[int] = ...) -> None: ...
+
+class Checkpoint(_message.Message):
+    __slots__ = ("base_version", "base_hash", "public_steps", "private_values", "hop", "difference")
+    BASE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    BASE_HASH_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_STEPS_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_VALUES_FIELD_NUMBER: _ClassVar[int]
+    HOP_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    base_version: int
+    base_hash: str
+    public_steps: bytes
+    private_values: bytes
+    hop: Hop
+    difference: bytes
+    def __init__(self, base_version: _Optional[int] = ..., base_hash: _Optional[str] = ..., public_steps: _Optional[bytes] = ..., private_values: _Optional[bytes] = ..., hop: _Optional[_Union[Hop, _Mapping]] = ..., difference: _Optional[bytes] = ...) -> None: ...
 
 class Instruction(_message.Message):
     __slots__ = ("plan", "base", "acknowledged_round", "withdrawn")
@@ -402,13 +438,13 @@ class Instruction(_message.Message):
     ACKNOWLEDGED_ROUND_FIELD_NUMBER: _ClassVar[int]
     WITHDRAWN_FIELD_NUMBER: _ClassVar[int]
     plan: Plan
-    base: Snapshot
+    base: Broadcast
     acknowledged_round: int
     withdrawn: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., base: _Optional[_Union[Snapshot, _Mapping]] = ..., acknowledged_round: _Optional[int] = ..., withdrawn: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., base: _Optional[_Union[Broadcast, _Mapping]] = ..., acknowledged_round: _Optional[int] = ..., withdrawn: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Update(_message.Message):
-    __slots__ = ("device_id", "codec", "schema_hash", "base_version", "mask_hash", "round", "num_examples", "scales", "payload", "crc32", "format_version")
+    __slots__ = ("device_id", "codec", "schema_hash", "base_version", "mask_hash", "round", "num_examples", "scales", "payload", "crc32", "format_version", "context_version", "mask")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
@@ -420,6 +456,8 @@ class Update(_message.Message):
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     CRC32_FIELD_NUMBER: _ClassVar[int]
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     codec: CodecSpec
     schema_hash: bytes
@@ -431,7 +469,9 @@ class Update(_message.Message):
     payload: bytes
     crc32: int
     format_version: int
-    def __init__(self, device_id: _Optional[str] = ..., codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., schema_hash: _Optional[bytes] = ..., base_version: _Optional[int] = ..., mask_hash: _Optional[bytes] = ..., round: _Optional[int] = ..., num_examples: _Optional[int] = ..., scales: _Optional[_Iterable[float]] = ..., payload: _Optional[bytes] = ..., crc32: _Optional[int] = ..., format_version: _Optional[int] = ...) -> None: ...
+    context_version: int
+    mask: bytes
+    def __init__(self, device_id: _Optional[str] = ..., codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., schema_hash: _Optional[bytes] = ..., base_version: _Optional[int] = ..., mask_hash: _Optional[bytes] = ..., round: _Optional[int] = ..., num_examples: _Optional[int] = ..., scales: _Optional[_Iterable[float]] = ..., payload: _Optional[bytes] = ..., crc32: _Optional[int] = ..., format_version: _Optional[int] = ..., context_version: _Optional[int] = ..., mask: _Optional[bytes] = ...) -> None: ...
 
 class TrainReply(_message.Message):
     __slots__ = ("update", "base_validation_score", "validation_rows", "train_loss", "train_cpu_s")

@@ -9,6 +9,7 @@ from fedtailor.protos.plan import CodecSpec, Plan
 from fedtailor.protos.variant import Ladder, Variant
 
 FORMAT_VERSION = 1
+UPDATE_VERSION = 2
 RECORD = "fedtailor"  # the one ConfigRecord of a message, which holds a noun's bytes under its name
 
 
@@ -22,14 +23,32 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """The public base: float32 little-endian values in schema order."""
+class Hop:
+    """From one public base to another, which is `version`.
+
+    exact: the payload holds the whole difference; else it is what the plan's downlink codec made of it, in the context
+    of the base it starts from. marks: the new base is one that later contexts look back to.
+    """
+
+    version: int
+    marks: bool
+    exact: bool
+    scales: tuple[float, ...]
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broadcast:
+    """How a device comes to the public base: hops from the one it holds, or from zeros where `held_version` is None.
+
+    `base_hash` is the first 16 hex digits of the base's hash, `schema_hash` the first 4 bytes of the schema's.
+    """
 
     base_version: int
     base_hash: str
-    schema_hash: str
-    values: bytes
-    crc32: int
+    schema_hash: bytes
+    held_version: int | None
+    hops: tuple[Hop, ...]
     format_version: int = FORMAT_VERSION
 
 
@@ -42,7 +61,7 @@ class Instruction:
     """
 
     plan: Plan
-    base: Snapshot
+    base: Broadcast
     acknowledged_round: int
     withdrawn: tuple[str, ...] = ()
 
@@ -51,7 +70,10 @@ class Instruction:
 class Update:
     """One device's compressed latent delta: the envelope. What the codec says is in `scales` (float32) and `payload`.
 
-    `schema_hash` is the first 8 bytes of the schema's SHA-256, `mask_hash` of the mask's; empty without a mask.
+    `codec` leaves out parameters that are the codec's defaults. `schema_hash` is the first 4 bytes of the SHA-256 of
+    the schema of what is shared, `mask_hash` the first 8 of that of the mask, empty without one. `mask` is how the mask
+    comes from one that the server has, empty where it has this very one. `context_version` is the earlier base that
+    its context looks back to.
     """
 
     device_id: str
@@ -64,7 +86,9 @@ class Update:
     scales: tuple[float, ...]
     payload: bytes
     crc32: int
-    format_version: int = FORMAT_VERSION
+    format_version: int = UPDATE_VERSION
+    context_version: int = 0
+    mask: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.model_spec import ModelSpec
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,11 @@ class GatePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything one device needs to know to take part in one round."""
+    """Everything one device needs to know to take part in one round.
+
+    `step_ahead` is the share (0 to 1) of its residual that a device adds to the base before it trains. Tensors named in
+    `local_parameters` are not part of its update. `downlink` is the codec of the public base's own steps.
+    """
 
     device_id: str
     round: int
@@ -97,4 +101,7 @@ class Plan:
     feedback: bool
     gate: GatePlan
     budget: Budget
+    downlink: CodecSpec
+    step_ahead: float = 0.0
+    local_parameters: tuple[str, ...] = ()
     version: int = PLAN_VERSION

@@ -5,7 +5,7 @@ A noun and its message share name and field names; None is an absent `optional` 
 
 import types
 import typing
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError as ProtobufDecodeError
@@ -17,8 +17,7 @@ from fedtailor.protos.errors import DecodeError
 Noun = TypeVar("Noun")
 
 MAX_MESSAGE_BYTES = 512 * 2**20
-SUPPORTED_VERSIONS = {"format_version": 1, "version": 1}
-VERSIONED = ("Snapshot", "Update", "Plan")
+VERSION_FIELDS = ("format_version", "version")
 
 
 def to_bytes(noun: Any) -> bytes:
@@ -75,15 +74,25 @@ def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
+def supported_version(cls: type) -> tuple[str, int] | None:
+    """The version field of a noun of this folder and the one version this side knows, which is the field's default.
+
+    None where it has no such default: then it is of no version of its own, or names that of something else.
+    """
+    for field in fields(cls):
+        if field.name in VERSION_FIELDS and field.default is not MISSING:
+            return field.name, field.default
+    return None
+
+
 def _check_version(cls: type, message: Message, sender: str) -> None:
-    if cls.__name__ not in VERSIONED:
+    versioned = supported_version(cls)
+    if versioned is None:
         return
-    for name, want in SUPPORTED_VERSIONS.items():
-        if name in _hints(cls) and getattr(message, name) != want:
-            raise DecodeError(
-                f"{sender}: {cls.__name__} has {name} {getattr(message, name)}, this side knows {want}; "
-                "update the older side"
-            )
+    name, want = versioned
+    got = getattr(message, name)
+    if got != want:
+        raise DecodeError(f"{sender}: {cls.__name__} has {name} {got}, this side knows {want}; update the older side")
 
 
 def _write(message: Message, name: str, value: Any) -> None:

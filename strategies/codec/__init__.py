@@ -1,3 +1,11 @@
 """Update codecs: named pairs of pure functions, and the envelope around their bytes."""
 
-from fedtailor.strategies.codec import raw, uniform  # noqa: F401 - importing registers them
+from fedtailor.strategies.codec import (  # noqa: F401 - importing registers them
+    linear,
+    raw,
+    rotate,
+    stc,
+    ternary,
+    topk,
+    uniform,
+)

@@ -12,9 +12,14 @@ from fedtailor.protos.messages import Update
 from fedtailor.protos.plan import CodecSpec
 from fedtailor.protos.schema import Floats, Schema
 from fedtailor.protos.wire import to_bytes
-from fedtailor.strategies.codec.codec import Codec, Encoded, codec_named
+from fedtailor.strategies.codec.codec import CODECS, Coder, Encoded, coder_of
+from fedtailor.strategies.codec.context import Context
+from fedtailor.strategies.codec.masking import by_tensor, gather, narrow, scatter
+from fedtailor.strategies.codec.sent_mask import NO_MASKS, KnownMasks, SentMask, mask_hash, read_mask, write_mask
+from fedtailor.strategies.merge import Kept
 
 MAX_EXAMPLES = 10**9
+SCHEMA_HASH_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,58 +29,83 @@ class Address:
     device_id: str
     round: int
     base_version: int
+    context_version: int
     codec: CodecSpec
 
 
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A delta, dense in the order of the context's schema, and what `Merge.fold` takes as `masks`; None: all covered.
+
+    known_masks: what the server knows of this device's masks from now on.
+    """
+
+    deltas: list[Floats]
+    masks: list[Kept] | None
+    known_masks: KnownMasks
+
+
 def encode_update(
-    delta: Sequence[Floats], schema: Schema, address: Address, *, num_examples: int, rng: np.random.Generator
+    delta: Sequence[Floats],
+    context: Context,
+    address: Address,
+    *,
+    num_examples: int,
+    rng: np.random.Generator,
+    mask: SentMask | None = None,
 ) -> Update:
-    """Encode a delta (float32 tensors in schema order) and seal it.
+    """Encode a delta (float32 tensors in the order of the context's schema) and seal it.
+
+    With a mask only the kept coordinates are encoded; what lies outside it counts for nothing.
 
     Raises:
-        PlanError: the codec is unknown, or the delta holds NaN or infinity.
+        PlanError: the codec is unknown, the delta holds NaN or infinity, or the mask keeps nothing.
     """
-    for name, tensor in zip(schema.names, delta, strict=True):
-        if not np.isfinite(tensor).all():
-            raise PlanError(
-                f"device {address.device_id}, round {address.round}: layer {name!r} holds NaN or infinity after "
-                "training; lower the learning rate or set a clip norm"
-            )
-    encoded = codec_named(address.codec).encode(delta, rng)
+    _check_delta(delta, context.schema, address)
+    coder = coder_of(address.codec)
+    values, seen = (gather(delta, mask.kept), narrow(context, mask.kept)) if mask else (delta, context)
+    encoded = coder.encode(values, seen, rng)
     update = Update(
         device_id=address.device_id,
-        codec=address.codec,
-        schema_hash=short_hash(schema),
+        codec=_lean(address.codec),
+        schema_hash=short_hash(context.schema),
         base_version=address.base_version,
-        mask_hash=b"",
+        context_version=address.context_version,
+        mask_hash=mask_hash(mask.kept) if mask else b"",
+        mask=write_mask(mask) if mask else b"",
         round=address.round,
         num_examples=num_examples,
-        scales=encoded.scales,
+        scales=tuple(np.asarray(encoded.scales, np.float32).tolist()),
         payload=encoded.payload,
         crc32=0,
     )
     return replace(update, crc32=checksum(update))
 
 
-def decode_update(update: Update, schema: Schema, *, expected: Address) -> list[Floats]:
-    """The dense float32 delta in schema order.
+def decode_update(
+    update: Update, context: Context, *, expected: Address, known_masks: KnownMasks = NO_MASKS
+) -> Decoded:
+    """The delta that a device sent, checked against what was asked for before memory is taken for it.
+
+    known_masks: those of this device, as its last `Decoded` left them.
 
     Raises:
-        DecodeError: anything about the update is not what `expected` and `schema` allow; one line with device and
+        DecodeError: anything about the update is not what `expected` and `context` allow; one line with device and
             round.
     """
-    where = f"device {expected.device_id}, round {expected.round}"
-    _check_header(update, schema, expected, where)
-    codec = codec_named(update.codec)
-    _check_limits(update, codec, schema, where)
+    coder = coder_of(expected.codec)
     try:
-        delta = codec.decode(Encoded(scales=update.scales, payload=update.payload), schema)
+        _check_header(update, context.schema, expected)
+        kept = _mask_of(update, context.schema, known_masks)
+        seen = context if kept is None else narrow(context, kept)
+        delta = _decode(update, coder, seen)
     except DecodeError as error:
+        where = f"device {expected.device_id}, round {expected.round}"
         raise DecodeError(f"{where}: {error}; this update is skipped") from error
-    for name, tensor in zip(schema.names, delta, strict=True):
-        if not np.isfinite(tensor).all():
-            raise DecodeError(f"{where}: layer {name!r} holds NaN or infinity; this update is skipped")
-    return delta
+    if kept is None:
+        return Decoded(delta, None, known_masks)
+    masks = by_tensor(kept, context.schema.shapes)
+    return Decoded(scatter(delta, kept, context.schema), masks, known_masks.adding(kept))
 
 
 def checksum(update: Update) -> int:
@@ -84,40 +114,72 @@ def checksum(update: Update) -> int:
 
 
 def short_hash(schema: Schema) -> bytes:
-    """The 8 bytes that stand for a schema on the wire."""
-    return bytes.fromhex(schema.hash[:16])
+    """The 4 bytes that stand for a schema on the wire."""
+    return bytes.fromhex(schema.hash)[:SCHEMA_HASH_BYTES]
 
 
-def _check_header(update: Update, schema: Schema, expected: Address, where: str) -> None:
+def _lean(spec: CodecSpec) -> CodecSpec:
+    """The spec without parameters that are the codec's defaults, which both sides know."""
+    defaults = CODECS[spec.name].defaults
+    return replace(spec, args={name: value for name, value in spec.args.items() if value != defaults[name]})
+
+
+def _check_delta(delta: Sequence[Floats], schema: Schema, address: Address) -> None:
+    for name, tensor in zip(schema.names, delta, strict=True):
+        if not np.isfinite(tensor).all():
+            raise PlanError(
+                f"device {address.device_id}, round {address.round}: layer {name!r} holds NaN or infinity after "
+                "training; lower the learning rate or set a clip norm"
+            )
+
+
+def _check_header(update: Update, schema: Schema, expected: Address) -> None:
     fields = (
         ("device", update.device_id, expected.device_id),
         ("round", update.round, expected.round),
         ("base version", update.base_version, expected.base_version),
+        ("context version", update.context_version, expected.context_version),
         ("schema hash", update.schema_hash.hex(), short_hash(schema).hex()),
-        ("codec", update.codec, expected.codec),
-        ("mask hash", update.mask_hash.hex(), ""),
+        ("codec", update.codec, _lean(expected.codec)),
         ("checksum", update.crc32, checksum(update)),
     )
     for name, got, want in fields:
         if got != want:
-            raise DecodeError(f"{where}: the update has {name} {got!r}, expected {want!r}; this update is skipped")
+            raise DecodeError(f"the update has {name} {got!r}, expected {want!r}")
     if not 0 < update.num_examples <= MAX_EXAMPLES:
-        raise DecodeError(
-            f"{where}: the update counts {update.num_examples} examples, expected 1 to {MAX_EXAMPLES}; "
-            "this update is skipped"
-        )
+        raise DecodeError(f"the update counts {update.num_examples} examples, expected 1 to {MAX_EXAMPLES}")
 
 
-def _check_limits(update: Update, codec: Codec, schema: Schema, where: str) -> None:
-    scales, least, most = codec.limits(schema)
-    if len(update.scales) != scales:
+def _mask_of(update: Update, schema: Schema, known: KnownMasks) -> Kept | None:
+    if not update.mask_hash:
+        if update.mask:
+            raise DecodeError(f"mask: {len(update.mask)} bytes came without the hash of a mask, expected none")
+        return None
+    kept = read_mask(update.mask_hash, update.mask, schema.size, known)
+    if not kept.any():
+        raise DecodeError(f"mask {update.mask_hash.hex()} keeps none of {schema.size} coordinates, expected 1 or more")
+    return kept
+
+
+def _decode(update: Update, coder: Coder, context: Context) -> list[Floats]:
+    encoded = Encoded(scales=update.scales, payload=update.payload)
+    _check_limits(encoded, coder, context.schema)
+    with np.errstate(over="ignore", invalid="ignore"):  # of large scales; what comes of it is checked below
+        delta = coder.decode(encoded, context)
+    for name, tensor in zip(context.schema.names, delta, strict=True):
+        if not np.isfinite(tensor).all():
+            raise DecodeError(f"layer {name!r} holds NaN or infinity")
+    return delta
+
+
+def _check_limits(encoded: Encoded, coder: Coder, schema: Schema) -> None:
+    scales, least, most = coder.limits(schema)
+    if len(encoded.scales) != scales:
+        raise DecodeError(f"{len(encoded.scales)} scales came, expected {scales}")
+    for at, scale in enumerate(encoded.scales):
+        if not (math.isfinite(scale) and scale > 0):
+            raise DecodeError(f"scale {at} is {scale!r}, expected one that is finite and above 0")
+    if not least <= len(encoded.payload) <= most:
         raise DecodeError(
-            f"{where}: {len(update.scales)} scales came, {codec.name} has {scales}; this update is skipped"
-        )
-    if not all(math.isfinite(scale) and scale > 0 for scale in update.scales):
-        raise DecodeError(f"{where}: a scale is not finite and above 0; this update is skipped")
-    if not least <= len(update.payload) <= most:
-        raise DecodeError(
-            f"{where}: the payload has {len(update.payload)} bytes, {codec.name} takes {least} to {most} "
-            f"for {schema.size} parameters; this update is skipped"
+            f"the payload has {len(encoded.payload)} bytes, expected {least} to {most} for {schema.size} parameters"
         )

@@ -1,76 +1,67 @@
-"""Uniform symmetric quantisation of an update, one scale per tensor: 8 bits rounded at random, 4 bits to nearest.
+"""Uniform symmetric quantisation of an update, one scale per tensor; its levels in as few bits as they take.
 
-Stochastic rounding keeps the mean of many devices unbiased (QSGD, Alistarh et al. 2017, arXiv:1610.02132, section 3);
+Rounding at random keeps the mean of many devices unbiased (QSGD, Alistarh et al. 2017, arXiv:1610.02132, section 3);
 rounding to nearest has the smaller error and is unbiased over rounds with error feedback (Karimireddy et al. 2019,
 arXiv:1901.09847).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedtailor.protos.errors import DecodeError
-from fedtailor.protos.schema import Floats, Schema
-from fedtailor.strategies.codec.codec import Codec, Encoded, register
+from fedtailor.protos.schema import Doubles, Floats, Schema
+from fedtailor.strategies.codec.codec import Codec, Coder, Encoded, register
+from fedtailor.strategies.codec.context import Context
+from fedtailor.strategies.codec.flat import flatten, unflatten
+from fedtailor.strategies.codec.levels import FORM_BITS, pack_levels, unpack_levels
 
-Round = Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64]]
-
-
-def _stochastic(x: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    return np.floor(x + rng.random(x.shape))
+_LARGEST = float(np.finfo(np.float32).max)
 
 
-def _nearest(x: NDArray[np.float64], _: np.random.Generator) -> NDArray[np.float64]:
-    return np.rint(x)
+def uniform(args: Mapping[str, float]) -> Coder:
+    """Round each value to a multiple of its tensor's scale, max|x| / (2^(bits−1) − 1).
 
+    bits: 2 to 8. stochastic: 1 rounds up or down at random, to be right on average, and is within one scale; 0 rounds
+    to the nearest, within half a scale. A tensor of zeros comes back exactly.
 
-def uniform(name: str, bits: int, rounding: Round) -> Codec:
-    """Store each value in 8 or 4 `bits`, in steps of max|x| / (2^(bits−1) − 1) of its tensor.
-
-    An element comes back within one step (stochastic) or half a step (nearest). A tensor of zeros comes back exactly.
+    Raises:
+        ValueError: a parameter is out of range.
     """
-    top = 2 ** (bits - 1) - 1
+    bits, stochastic = args["bits"], args["stochastic"]
+    if bits not in range(2, 9):
+        raise ValueError(f"bits must be a whole number from 2 to 8, got {bits:g}")
+    if stochastic not in {0, 1}:
+        raise ValueError(f"stochastic must be 0 or 1, got {stochastic:g}")
+    top = (1 << int(bits) - 1) - 1
+    rounding = _at_random if stochastic else _to_nearest
 
-    def encode(tensors: Sequence[Floats], rng: np.random.Generator) -> Encoded:
-        scales, levels = [], []
-        for tensor in tensors:
-            wide = tensor.astype(np.float64).ravel()
-            scale = np.float32(np.abs(wide).max(initial=0.0) / top) or np.float32(1.0)
-            scales.append(float(scale))
-            levels.append(np.clip(rounding(wide / float(scale), rng), -top, top).astype(np.int8))
-        joined = np.concatenate(levels) if levels else np.zeros(0, np.int8)
-        return Encoded(scales=tuple(scales), payload=joined.tobytes() if bits == 8 else _pack4(joined))
+    def encode(tensors: Sequence[Floats], context: Context, rng: np.random.Generator) -> Encoded:
+        scales = [_scale(tensor, top) for tensor in tensors]
+        steps = flatten(tensors) / np.repeat(np.array(scales), context.schema.sizes)
+        levels = np.clip(rounding(steps, rng), -top, top).astype(np.int64)
+        return Encoded(scales=tuple(scales), payload=pack_levels(levels, top, context))
 
-    def decode(encoded: Encoded, schema: Schema) -> list[Floats]:
-        raw = np.frombuffer(encoded.payload, np.uint8)
-        levels = raw.view(np.int8) if bits == 8 else _unpack4(raw, schema.size)
-        if levels.size and int(levels.min()) < -top:
-            raise DecodeError(f"{name}: a level of {int(levels.min())} came, the least is {-top}")
-        ends = np.cumsum(schema.sizes)[:-1]
-        return [
-            (part * np.float32(scale)).astype(np.float32).reshape(shape)
-            for part, scale, shape in zip(np.split(levels, ends), encoded.scales, schema.shapes, strict=True)
-        ]
+    def decode(encoded: Encoded, context: Context) -> list[Floats]:
+        levels = unpack_levels(encoded.payload, top, context)
+        scales = np.repeat(np.array(encoded.scales), context.schema.sizes)
+        return unflatten(np.clip(levels * scales, -_LARGEST, _LARGEST).astype(np.float32), context.schema)
 
     def limits(schema: Schema) -> tuple[int, int, int]:
-        size = (schema.size * bits + 7) // 8
-        return len(schema.names), size, size
+        return len(schema.names), 1, -(-(FORM_BITS + schema.size * int(bits)) // 8)
 
-    return Codec(name=name, version=1, encode=encode, decode=decode, limits=limits)
-
-
-def _pack4(levels: NDArray[np.int8]) -> bytes:
-    nibbles = (np.pad(levels, (0, levels.size % 2)) & 15).astype(np.uint8)
-    return (nibbles[0::2] | nibbles[1::2] << 4).tobytes()
+    return Coder(encode=encode, decode=decode, limits=limits)
 
 
-def _unpack4(raw: NDArray[np.uint8], count: int) -> NDArray[np.int8]:
-    nibbles = np.stack([raw & 15, raw >> 4], axis=1).ravel()
-    if nibbles[count:].any():
-        raise DecodeError(f"int4: the padding after value {count} must be zero")
-    return ((nibbles[:count] ^ 8).astype(np.int8) - np.int8(8)).astype(np.int8)
+def _scale(tensor: Floats, top: int) -> float:
+    return float(np.float32(np.abs(tensor).max(initial=0.0) / np.float64(top))) or 1.0
 
 
-INT8 = register(uniform("int8", 8, _stochastic))
-INT4 = register(uniform("int4", 4, _nearest))
+def _at_random(steps: Doubles, rng: np.random.Generator) -> Doubles:
+    return np.floor(steps + rng.random(steps.shape))
+
+
+def _to_nearest(steps: Doubles, _: np.random.Generator) -> Doubles:
+    return np.rint(steps)
+
+
+UNIFORM = register(Codec(name="uniform", version=1, defaults={"bits": 4, "stochastic": 0}, make=uniform))

@@ -72,9 +72,10 @@ def template(spec, personal=AUTO):
         personal=personal,
         personal_parameters=(),
         recipes=(),
-        codec=CodecSpec(name="int8", version=1),
+        codec=CodecSpec(name="uniform", version=1),
         feedback=True,
         gate=GatePlan(),
+        downlink=CodecSpec(name="fp32", version=1),
         budget=Budget(),
     )
 

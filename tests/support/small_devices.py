@@ -12,8 +12,11 @@ from fedtailor.protos.messages import Instruction
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import CodecSpec, GatePlan, PersonalPlan, Plan, Recipe, TrainPlan
 from fedtailor.protos.samples import DeviceData, Samples
+from fedtailor.protos.schema import schema_of
+from fedtailor.strategies.codec.broadcast import snapshot
+from fedtailor.strategies.codec.grid import steps_of
+from fedtailor.strategies.codec.public_base import PublicBase, first_public
 from fedtailor.strategies.models.model import initial_state
-from fedtailor.strategies.snapshot import snapshot_of
 
 SPEC = ModelSpec(
     name="mlp",
@@ -58,13 +61,20 @@ def plan(*, round_: int = 1, base_version: int = 0, method: str = "finetune", le
             Recipe(name="int8", shrink=1, precision="int8"),
             Recipe(name="x8", shrink=8, distil_steps=20),
         ),
-        codec=CodecSpec(name="int4", version=1),
+        codec=CodecSpec(name="uniform", version=1),
         feedback=True,
         gate=GatePlan(margin=0.05),
+        downlink=CodecSpec(name="fp32", version=1),
         budget=Budget(),
     )
 
 
+def public_base(version: int = 0) -> PublicBase:
+    """Of the small model, the same for every version."""
+    state = initial_state(SPEC, seed=0)
+    return first_public(schema_of(state), version, steps_of(state))
+
+
 def instruction(asked: Plan, *, acknowledged_round: int = 0, withdrawn: tuple[str, ...] = ()) -> Instruction:
-    base = snapshot_of(initial_state(SPEC, seed=0), asked.base_version)
+    base = snapshot(public_base(asked.base_version))
     return Instruction(plan=asked, base=base, acknowledged_round=acknowledged_round, withdrawn=withdrawn)

@@ -37,5 +37,6 @@ def plan_of(name, *recipes, budget=None, margin=0.01):
         codec=CodecSpec(name="none", version=1),
         feedback=False,
         gate=GatePlan(margin=margin),
+        downlink=CodecSpec(name="fp32", version=1),
         budget=budget or Budget(),
     )

@@ -1,0 +1,47 @@
+"""How a fleet's updates are written, by how often a device is asked: chosen on validation scores, never on test.
+
+What an update leaves out waits on its device until the next time it is asked, so the rarer that is, the more each
+update must say. Measured on pictures of 14×14 (56k parameters, 40 devices, Dirichlet 0.3, 80 rounds): a threshold that
+is a share of the largest value leaves out most of an update with heavy tails, and loses points even where every fourth
+device is asked; one that follows the update's own quantile, with all that is kept sent as its mean, does not. Training
+from the base and the whole residual (Xu et al. 2021, arXiv:2008.05823) beats half of it where devices are asked rarely.
+"""
+
+from dataclasses import dataclass
+
+from fedtailor.protos.plan import CodecSpec
+
+SAID = 0.3  # the coordinates a device names over a whole run, as a share of all
+LEAST, MOST = 0.01, 0.1  # of a single update
+FEWEST = 64  # coordinates: below, the envelope is most of an update
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uplink:
+    """How devices write updates: the codec, whether they carry on what it leaves out, and the step ahead by that."""
+
+    codec: CodecSpec
+    feedback: bool
+    step_ahead: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """What is known of a run's updates before the first: how many rounds, and the numbers in an update."""
+
+    rounds: int
+    parameters: int
+
+
+def profile(participation: float, statistics: Statistics) -> Uplink:
+    """The uplink for devices of which a share, `participation` (above 0, at most 1), is asked in each round.
+
+    A device that is asked too rarely to say later what it leaves out writes everything, in a bit a value.
+    """
+    if not 0 < participation <= 1:
+        raise ValueError(f"profile: participation must be above 0 and at most 1, got {participation:g}")
+    asked = participation * statistics.rounds
+    if asked * MOST < SAID:
+        return Uplink(codec=CodecSpec(name="rotate", version=1), feedback=False, step_ahead=0.0)
+    share = max(LEAST, SAID / asked, min(1.0, FEWEST / statistics.parameters))
+    return Uplink(codec=CodecSpec(name="stc", version=1, args={"share": share}), feedback=True, step_ahead=1.0)
