@@ -5,7 +5,7 @@ from logging import getLogger
 from fedtailor.client.choose import choose
 from fedtailor.client.device import Device
 from fedtailor.client.export import to_onnx
-from fedtailor.client.learn import received_base
+from fedtailor.client.held_base import receive_base
 from fedtailor.client.offer import LADDER, as_net
 from fedtailor.client.personalise import SHARED
 from fedtailor.client.ready import ready_model
@@ -14,7 +14,9 @@ from fedtailor.client.runtime import open_session, predict
 from fedtailor.client.tailor import reference_of
 from fedtailor.protos.errors import DecodeError, StoreError
 from fedtailor.protos.messages import EvaluateReply, Instruction, Scores
+from fedtailor.protos.net import Net
 from fedtailor.protos.samples import Samples
+from fedtailor.protos.schema import State
 from fedtailor.protos.variant import Ladder, Rung, Variant
 from fedtailor.protos.wire import from_bytes, to_bytes
 from fedtailor.strategies.payload.payload import unpack
@@ -33,11 +35,12 @@ def deploy(device: Device, instruction: Instruction) -> EvaluateReply:
 
     Raises:
         StoreError: the store cannot be written; what ran before stays in place.
-        DecodeError: the base is not the one it says it is.
+        DecodeError: the base is not one this device can have; `receive_base`.
     """
+    base = receive_base(device.store, instruction).state
     ladder, why_not = _ladder(device, instruction)
     if ladder is None:
-        ladder = _bare_ladder(device, instruction)
+        ladder = _bare_ladder(device, instruction, base)
     damaged = tuple(rung.recipe for rung in ladder.rungs if not _whole(device, rung))
     rung, reason = choose(ladder, instruction.withdrawn, damaged)
     payload = device.store.get_artifact(rung.payload_sha256)
@@ -52,7 +55,7 @@ def deploy(device: Device, instruction: Instruction) -> EvaluateReply:
         parent=_parent(device, artifact),
         reason=why_not or reason,
     )
-    scores = _scores(device, instruction, ladder.reference, ready_model(device.store, artifact))
+    scores = _scores(device, as_net(base, instruction.plan), ladder.reference, ready_model(device.store, artifact))
     device.store.put(VARIANT, to_bytes(variant))
     return EvaluateReply(scores=scores, variant=variant, payload=payload)
 
@@ -90,9 +93,9 @@ def _parent(device: Device, artifact: str) -> str | None:
     return before.parent if before.artifact_sha256 == artifact else before.artifact_sha256
 
 
-def _bare_ladder(device: Device, instruction: Instruction) -> Ladder:
+def _bare_ladder(device: Device, instruction: Instruction, base: State) -> Ladder:
     """The base itself, measured."""
-    net = as_net(received_base(instruction), instruction.plan)
+    net = as_net(base, instruction.plan)
     reference = reference_of(net, device.data, instruction.plan, device.hardware())
     device.store.put_artifact(reference.payload)
     score = reference.rung.validation_score
@@ -109,15 +112,14 @@ def _bare_ladder(device: Device, instruction: Instruction) -> Ladder:
     )
 
 
-def _scores(device: Device, instruction: Instruction, personal: Rung, variant: bytes) -> Scores:
+def _scores(device: Device, base: Net, personal: Rung, variant: bytes) -> Scores:
     task, test = TASKS[device.data.kind], device.data.test
-    base = to_onnx(as_net(received_base(instruction), instruction.plan))
     reference = to_onnx(unpack(device.store.get_artifact(personal.payload_sha256)))
     return Scores(
         metric=task.metric,
         better=task.better,
         rows=len(test),
-        base=_score(task, base, test),
+        base=_score(task, to_onnx(base), test),
         personal=_score(task, reference, test),
         variant=_score(task, variant, test),
     )

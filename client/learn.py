@@ -1,24 +1,26 @@
-"""One device's part in a round: train from exactly the public base, answer with the compressed latent delta."""
+"""One device's part in a round: train from the public base, answer with the compressed latent delta."""
 
 import numpy as np
 
 from fedtailor.client.device import Device
+from fedtailor.client.held_base import receive_base
 from fedtailor.client.recall import recall
 from fedtailor.client.train import score_state, train
-from fedtailor.protos.errors import DataError, DecodeError
-from fedtailor.protos.messages import Instruction, TrainReply
+from fedtailor.protos.errors import DataError
+from fedtailor.protos.messages import Instruction, TrainReply, Update
 from fedtailor.protos.plan import Plan
-from fedtailor.protos.schema import Schema, State, schema_of
+from fedtailor.protos.schema import Floats, schema_of
 from fedtailor.strategies.codec.envelope import Address, decode_update, encode_update
 from fedtailor.strategies.codec.feedback import (
+    ahead,
     await_fate,
     carry,
     pending_from_bytes,
     pending_to_bytes,
     settle,
 )
-from fedtailor.strategies.models.model import initial_state
-from fedtailor.strategies.snapshot import state_of
+from fedtailor.strategies.codec.public_base import PublicBase, shared_context
+from fedtailor.strategies.codec.shared_only import shared_part, whole
 
 PENDING = "pending"
 
@@ -30,45 +32,41 @@ def learn(device: Device, instruction: Instruction) -> TrainReply:
 
     Raises:
         DataError: the device has no rows to train on.
-        DecodeError: the base is not the one the plan's model has.
+        DecodeError: the base is not one this device can have; `receive_base`.
+        PlanError: training diverged, or the plan cannot be carried out.
     """
     plan = instruction.plan
     if len(device.data.train) == 0:
         raise DataError(f"device {device.device_id}: no rows to train on; leave it out of training")
-    base = received_base(instruction)
-    schema = schema_of(base)
-    trained = train(base, device.data.train, plan.model, plan.train, seed=plan.seed)
-    delta = [trained.state[name] - base[name] for name in schema.names]
+    base = receive_base(device.store, instruction)
+    shared = shared_part(base.state, plan.local_parameters)
     pending = recall(device.store, PENDING, pending_from_bytes) if plan.feedback else None
-    carried = settle(pending, plan.round, instruction.acknowledged_round, schema)
-    total = carry(delta, carried)
-    address = Address(device_id=device.device_id, round=plan.round, base_version=plan.base_version, codec=plan.codec)
-    rng = np.random.default_rng(plan.seed)
-    update = encode_update(total, schema, address, num_examples=len(device.data.train), rng=rng)
-    if plan.feedback:
-        decoded = decode_update(update, schema, expected=address)
-        device.store.put(PENDING, pending_to_bytes(await_fate(plan.round, carried, total, decoded)))
+    carried = settle(pending, plan.round, instruction.acknowledged_round, schema_of(shared))
+    start = whole(ahead(shared, carried, plan.step_ahead), base.state)
+    trained = train(start, device.data.train, plan.model, plan.train, seed=plan.seed)
+    delta = [trained.state[name] - start[name] for name in shared]
     return TrainReply(
-        update=update,
-        base_validation_score=score_state(base, plan.model, device.data.validation),
+        update=_said(device, plan, base, carry(delta, carried), carried),
+        base_validation_score=score_state(base.state, plan.model, device.data.validation),
         validation_rows=len(device.data.validation),
         train_loss=trained.loss,
         train_cpu_s=trained.cpu_s,
     )
 
 
-def received_base(instruction: Instruction) -> State:
-    """The base that came with an instruction.
-
-    Raises:
-        DecodeError: it is not the one the plan names, not of the plan's model, or damaged.
-    """
-    want, got = instruction.plan.base_version, instruction.base.base_version
-    if want != got:
-        raise DecodeError(f"server: the plan is for base {want}, base {got} came with it; send them together")
-    return state_of(instruction.base, model_schema(instruction.plan), sender="server")
-
-
-def model_schema(plan: Plan) -> Schema:
-    """The schema of the plan's model."""
-    return schema_of(initial_state(plan.model, seed=0))
+def _said(device: Device, plan: Plan, base: PublicBase, total: list[Floats], carried: tuple[Floats, ...]) -> Update:
+    """The update that says of `total` what the codec can; with feedback the rest is kept."""
+    address = Address(
+        device_id=device.device_id,
+        round=plan.round,
+        base_version=base.version,
+        context_version=base.context_version,
+        codec=plan.codec,
+    )
+    context = shared_context(base.context, plan.local_parameters)
+    rng = np.random.default_rng(plan.seed)
+    update = encode_update(total, context, address, num_examples=len(device.data.train), rng=rng)
+    if plan.feedback:
+        decoded = decode_update(update, context, expected=address).deltas
+        device.store.put(PENDING, pending_to_bytes(await_fate(plan.round, carried, total, decoded)))
+    return update

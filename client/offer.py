@@ -6,7 +6,7 @@ The artefacts stay here until the fleet's evidence has been heard; only figures 
 import time
 
 from fedtailor.client.device import Device
-from fedtailor.client.learn import received_base
+from fedtailor.client.held_base import receive_base
 from fedtailor.client.personalise import personalise
 from fedtailor.client.tailor import tailor
 from fedtailor.protos.messages import Instruction, TailorReply
@@ -25,7 +25,7 @@ def offer_variants(device: Device, instruction: Instruction) -> TailorReply:
     """Personalise, tailor, keep every artefact and the ladder in the device's store."""
     began = time.thread_time()
     plan = instruction.plan
-    personal = personalise(received_base(instruction), device.data, plan)
+    personal = personalise(receive_base(device.store, instruction).state, device.data, plan)
     tailored = tailor(as_net(personal.state, plan), device.data, plan, device.hardware(), store=device.store)
     for tried in (tailored.reference, *tailored.rungs):
         device.store.put_artifact(tried.payload)

@@ -9,12 +9,14 @@ from fedtailor.protos.errors import RoundError
 from fedtailor.protos.messages import Instruction, TailorReply
 from fedtailor.protos.summary import RoundRow, Summary
 from fedtailor.protos.variant import Ladder
+from fedtailor.server.base import checkpoint_of
 from fedtailor.server.content import content_of
 from fedtailor.server.job import Job
+from fedtailor.server.peer import NEW, after_exchange, held_versions
 from fedtailor.server.problem import Problem, one_line
 from fedtailor.server.progress import Progress
 from fedtailor.server.records import save_cohorts, save_ladder, save_scores, save_variant
-from fedtailor.server.registry import VARIANT, Registry, add_problems
+from fedtailor.server.registry import VARIANT, Registry, add_problems, save_held
 from fedtailor.server.roster import wait_for_nodes
 from fedtailor.server.rounds import CLOCK, Ask, Call, Clock, Exchange, exchange
 from fedtailor.server.rows import RunRow
@@ -75,11 +77,12 @@ def train_round(run: Run, number: int) -> RoundRow:
     wait_for_nodes(run.grid, 1, run.job.deadline_s, run.clock)
     join(run, number)
     chosen = sample(run.trainable(run.roster.present(run.grid)), run.job, number)
-    under_way = TrainingRound(number, run.base, run.job, {device_id: run.plans[device_id] for device_id in chosen})
+    plans = {device_id: run.plans[device_id] for device_id in chosen}
+    under_way = TrainingRound(number, run.base, run.job, plans, run.peers)
     call = Call(message_type=TRAIN, round=number, deadline_s=run.job.deadline_s)
     found = exchange(
         run.grid,
-        under_way.asks(run.roster, run.acknowledged),
+        under_way.asks(run.roster),
         call,
         lambda device_id, content: under_way.receive(run.roster, device_id, content),
         clock=run.clock,
@@ -93,17 +96,17 @@ def close_round(run: Run, under_way: TrainingRound, found: Exchange, *, seconds:
     if base is None:
         found.note(None, _abandoned(found, run.job))
     outcome = under_way.outcome(found, committed=base is not None, seconds=seconds)
-    updates = under_way.update_rows() if base else []
+    peers = under_way.peers(found, committed=base is not None)
     run.registry.commit_round(
         outcome,
-        base.snapshot if base else None,
-        updates=updates,
+        checkpoint_of(base) if base else None,
+        updates=under_way.update_rows() if base else [],
         problems=found.problems,
         rows=traffic_rows(found, TRAIN, outcome.round),
+        held=held_versions(peers),
     )
-    if base:
-        run.base = base
-        run.acknowledged |= {update.device_id: outcome.round for update in updates}
+    run.peers |= peers
+    run.base = base or run.base
     return outcome
 
 
@@ -169,7 +172,10 @@ def _ask_all(
     call = Call(message_type=stage, round=number, deadline_s=run.job.deadline_s)
     asks = (_ask(run, device_id, withdrawn) for device_id in devices)
     found = exchange(run.grid, asks, call, counted, clock=run.clock)
+    peers = after_exchange(run.peers, found, run.base.version)
+    run.peers |= peers
     with run.registry.transaction() as session:
+        save_held(session, held_versions(peers))
         for row in traffic_rows(found, stage, number):
             session.merge(row)
         add_problems(session, found.problems, stage=stage, round_=number)
@@ -178,10 +184,11 @@ def _ask_all(
 
 def _ask(run: Run, device_id: str, withdrawn: tuple[str, ...]) -> Ask:
     plan = for_round(run.plans[device_id], seed=run.job.seed, round_=run.job.rounds, base_version=run.base.version)
+    peer = run.peers.get(device_id, NEW)
     order = Instruction(
         plan=plan,
-        base=run.base.snapshot,
-        acknowledged_round=run.acknowledged.get(device_id, 0),
+        base=run.base.ring.broadcast(peer.held_version),
+        acknowledged_round=peer.acknowledged_round,
         withdrawn=withdrawn,
     )
     return Ask(device_id, run.roster.nodes[device_id], content_of(instruction=order))

@@ -25,6 +25,8 @@ class Job:
 
     A round asks `fraction` of the devices present and is committed if at least `minimum_fraction` of those asked
     answered within `deadline_s`. The run starts once `minimum_devices` have joined, and waits `join_s` for them.
+    `codec` writes down the devices' updates, `downlink` the base's own steps; what the latter leaves out stays with the
+    server until it can be said. `feedback`, `step_ahead` and `local_parameters` are explained with `Plan`.
     `personal.method` may be `auto`: chosen per device from its data profile. `kappa` shrinks coordinates that few
     devices cover and `update_norm` clips each update; 0 switches either off. Over the last `cooldown` of the rounds the
     learning rate of training falls to a twentieth.
@@ -40,8 +42,11 @@ class Job:
     deadline_s: float = 600.0
     seed: int = 0
     model: str | None = None
-    codec: CodecSpec = field(default_factory=lambda: CodecSpec(name="int4", version=1))
+    codec: CodecSpec = field(default_factory=lambda: CodecSpec(name="uniform", version=1))
+    downlink: CodecSpec = field(default_factory=lambda: CodecSpec(name="fp32", version=1))
     feedback: bool = True
+    step_ahead: float = 0.0
+    local_parameters: tuple[str, ...] = ()
     train: TrainPlan = TRAIN
     personal: PersonalPlan = PERSONAL
     recipes: tuple[Recipe, ...] = LADDER

@@ -4,18 +4,18 @@ Every change is one transaction, and an artefact is on the disk before a row nam
 moment leaves the last committed round whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from sqlalchemy import Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from fedtailor.protos.checkpoint import Checkpoint
 from fedtailor.protos.errors import DecodeError, RegistryError
-from fedtailor.protos.messages import Snapshot
 from fedtailor.protos.summary import RoundRow
 from fedtailor.protos.wire import from_bytes, to_bytes
 from fedtailor.server.artifacts import Artifacts
@@ -24,6 +24,7 @@ from fedtailor.server.problem import Problem, one_line
 from fedtailor.server.rows import (
     SCHEMA_VERSION,
     ArtifactRow,
+    DeviceEntry,
     ProblemRow,
     RoundEntry,
     Row,
@@ -66,13 +67,16 @@ class Registry:
     def commit_round(
         self,
         outcome: RoundRow,
-        base: Snapshot | None,
+        base: Checkpoint | None,
         *,
         updates: Sequence[UpdateRow] = (),
         problems: Sequence[Problem] = (),
         rows: Sequence[Row] = (),
+        held: Mapping[str, int | None] = MappingProxyType({}),
     ) -> None:
         """Record a round, with the base it leads to (None: abandoned) and the updates merged into it: all or nothing.
+
+        held: `save_held`.
 
         Raises:
             RegistryError: the round is recorded already, or the database or disk failed; nothing has changed.
@@ -86,22 +90,31 @@ class Registry:
             session.add(_round_entry(outcome, sha256))
             session.flush()  # before its updates
             session.add_all([*updates, *rows])
+            save_held(session, held)
             add_problems(session, problems, stage="train", round_=outcome.round)
 
-    def last_committed(self, *, before: int | None = None) -> tuple[int, Snapshot] | None:
-        """The last round that was committed (`before` another), and its base; None if there is none.
+    def last_committed(self) -> tuple[int, Checkpoint] | None:
+        """The last round that was committed, and its base; None if there is none.
 
         Raises:
             RegistryError: its artefact is missing or damaged.
         """
+        last = self.checkpoints(1)
+        return (last[0].base_version, last[0]) if last else None
+
+    def checkpoints(self, most: int) -> list[Checkpoint]:
+        """The bases of the last rounds that were committed, oldest first, at most so many.
+
+        Raises:
+            RegistryError: the artefact of one is missing or damaged.
+        """
         with self.transaction() as session:
-            query = select(RoundEntry).where(RoundEntry.base_sha256.is_not(None)).order_by(RoundEntry.round.desc())
-            earlier = query if before is None else query.where(RoundEntry.round < before)
-            entry = session.scalars(earlier.limit(1)).first()
-        if entry is None or entry.base_sha256 is None:
-            return None
-        data = self.artifacts.get(entry.base_sha256)
-        return entry.round, from_bytes(Snapshot, data, sender=str(self.artifacts.path(entry.base_sha256)))
+            committed = select(RoundEntry.base_sha256).where(RoundEntry.base_sha256.is_not(None))
+            names = session.scalars(committed.order_by(RoundEntry.round.desc()).limit(most)).all()
+        return [self._checkpoint(name) for name in reversed(names) if name is not None]
+
+    def _checkpoint(self, sha256: str) -> Checkpoint:
+        return from_bytes(Checkpoint, self.artifacts.get(sha256), sender=str(self.artifacts.path(sha256)))
 
     def check(self) -> tuple[str, ...]:
         """A line for every artefact that is missing or damaged, and for a last base that cannot be read."""
@@ -193,6 +206,12 @@ def open_registry(run: Path, url: str | None = None, *, create: bool = True) -> 
         registry.close()
         raise
     return registry
+
+
+def save_held(session: Session, held: Mapping[str, int | None]) -> None:
+    """Which version of the public base each device holds from now on; None: that is not known."""
+    for device_id, version in held.items():
+        session.get_one(DeviceEntry, device_id).held_version = version
 
 
 def add_problems(session: Session, problems: Sequence[Problem], *, stage: str, round_: int) -> None:

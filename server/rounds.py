@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from flwr.app import Message, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.inflatable.inflatable_object import InflatableObject
 
@@ -51,11 +52,14 @@ class Ask:
 
 @dataclass(slots=True)
 class Traffic:
-    """Bytes on the wire with one device; `answered` once its reply was accepted."""
+    """Bytes on the wire with one device; `answered` once its reply was accepted, `refused` if either side could not use
+    what the other sent.
+    """
 
     downlink_bytes: int = 0
     uplink_bytes: int = 0
     answered: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +114,16 @@ def exchange(grid: Grid, asks: Iterable[Ask], call: Call, receive: Receive, *, c
 
 def accept(reply: Message, device_id: str, call: Call, receive: Receive, found: Exchange) -> None:
     """Account for one device's reply: its bytes, and a problem line where it is an error or `receive` refuses it."""
-    about = _about(device_id, call)
+    about, traffic = _about(device_id, call), found.traffic[device_id]
     if reply.has_error():
+        traffic.refused = reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
         found.note(device_id, _blamed(about, device_id, _reason(reply.error.reason)))
         return
-    traffic = found.traffic[device_id]
     traffic.uplink_bytes += wire_bytes(reply.content)
     try:
         receive(device_id, reply.content)
     except (DecodeError, PlanError) as error:  # the device's fault; a RegistryError is ours and ends the run
+        traffic.refused = True
         found.note(device_id, _blamed(about, device_id, str(error)))
     else:
         traffic.answered = True

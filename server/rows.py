@@ -6,7 +6,7 @@ Float columns that a device may fill with NaN are nullable: SQLite keeps NaN as 
 from sqlalchemy import BigInteger, Double, ForeignKey, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Row(DeclarativeBase):
@@ -46,11 +46,14 @@ class ArtifactRow(Row):
 
 
 class DeviceEntry(Row):
-    """A device that has joined; what it said of itself is in `profiles`."""
+    """A device that has joined; what it said of itself is in `profiles`. `held_version` is the public base it holds;
+    None where that is not known.
+    """
 
     __tablename__ = "devices"
     device_id: Mapped[str] = mapped_column(primary_key=True)
     device_class: Mapped[str]
+    held_version: Mapped[int | None]
 
 
 class ProfileRow(Row):

@@ -15,23 +15,26 @@ from fedtailor.protos.plan import Plan
 from fedtailor.protos.schema import schema_of
 from fedtailor.protos.summary import RoundRow
 from fedtailor.protos.wire import from_bytes
+from fedtailor.server.base import Base, base_from, checkpoint_of, first_base
 from fedtailor.server.job import Job, job_json
+from fedtailor.server.peer import Peer
 from fedtailor.server.progress import Progress
 from fedtailor.server.records import run_row, save_plan, save_profile
 from fedtailor.server.registry import Registry, add_problems
 from fedtailor.server.roster import PROFILE, Roster, enrol, wait_for_nodes
 from fedtailor.server.rounds import Call, Clock, Exchange
-from fedtailor.server.rows import RoundEntry, RunRow, UpdateRow
-from fedtailor.server.training import Base, base_of, traffic_rows
-from fedtailor.strategies.codec.codec import codec_named
+from fedtailor.server.rows import DeviceEntry, RoundEntry, RunRow, UpdateRow
+from fedtailor.server.training import traffic_rows
+from fedtailor.strategies.codec.codec import coder_of
+from fedtailor.strategies.codec.ring import LONGEST
+from fedtailor.strategies.codec.shared_only import shared_part
 from fedtailor.strategies.models.model import initial_state, model_named
 from fedtailor.strategies.plan import check_profile, choose_model_spec, choose_plan, fleet_counts
-from fedtailor.strategies.snapshot import state_of
 
 
 @dataclass(slots=True)
 class Run:
-    """What the stages of one run share. `plans` are per device; `acknowledged`: last round that merged its update."""
+    """What the stages of one run share. `plans` and `peers` are by device."""
 
     grid: Grid
     job: Job
@@ -43,7 +46,7 @@ class Run:
     next_round: int
     roster: Roster
     plans: dict[str, Plan] = field(default_factory=dict)
-    acknowledged: dict[str, int] = field(default_factory=dict)
+    peers: dict[str, Peer] = field(default_factory=dict)
 
     def trainable(self, devices: Sequence[str]) -> list[str]:
         """Those with rows to train on."""
@@ -71,18 +74,19 @@ def start(grid: Grid, job: Job, registry: Registry, progress: Progress, clock: C
         model = choose_model_spec([roster.profiles[device_id].data for device_id in joined], job.model)
     base, next_round = _resume(registry, model) if stored else _begin(registry, job, model)
     run = Run(grid, job, registry, progress, clock, model, base, next_round, roster)
-    run.acknowledged = _acknowledged(registry)
+    run.peers = _peers(registry)
     admit(run, found, joined, round_=next_round - 1)
     return run
 
 
 def check_names(job: Job) -> None:
-    """Whether this side knows the codec and the model that the job names.
+    """Whether this side knows the codecs and the model that the job names.
 
     Raises:
         PlanError: it does not; the line says what it knows.
     """
-    codec_named(job.codec)
+    coder_of(job.codec)
+    coder_of(job.downlink)
     if job.model is not None:
         model_named(job.model)
 
@@ -144,7 +148,8 @@ def _stored_run(registry: Registry, job: Job) -> RunRow | None:
 
 
 def _begin(registry: Registry, job: Job, model: ModelSpec) -> tuple[Base, int]:
-    base = base_of(initial_state(model, job.seed), 0)
+    base = first_base(initial_state(model, job.seed))
+    shared_part(base.state, job.local_parameters)  # or no round could be merged
     row = run_row(job, model, parameters=schema_of(base.state).size, machine=_machine())
     opening = RoundRow(
         round=0,
@@ -158,27 +163,30 @@ def _begin(registry: Registry, job: Job, model: ModelSpec) -> tuple[Base, int]:
         downlink_bytes=0,
         seconds=0.0,
     )
-    registry.commit_round(opening, base.snapshot, rows=[row])
+    registry.commit_round(opening, checkpoint_of(base), rows=[row])
     return base, 1
 
 
 def _resume(registry: Registry, model: ModelSpec) -> tuple[Base, int]:
-    last = registry.last_committed()
-    if last is None:
+    checkpoints = registry.checkpoints(LONGEST + 1)
+    if not checkpoints:
         raise RegistryError(f"{registry.name}: holds a run without a base; start it anew in another folder")
-    schema = schema_of(initial_state(model, 0))
-    state = state_of(last[1], schema, sender=registry.name)
-    before = registry.last_committed(before=last[0])
-    previous = state_of(before[1], schema, sender=registry.name) if before else None
+    base = base_from(checkpoints, schema_of(initial_state(model, 0)), sender=registry.name)
     with registry.transaction() as session:
         latest = session.scalars(select(func.max(RoundEntry.round))).one()
-    return Base(state, last[1], previous), (latest or 0) + 1
+    return base, (latest or 0) + 1
 
 
-def _acknowledged(registry: Registry) -> dict[str, int]:
+def _peers(registry: Registry) -> dict[str, Peer]:
     with registry.transaction() as session:
         query = select(UpdateRow.device_id, func.max(UpdateRow.round)).group_by(UpdateRow.device_id)
-        return {row[0]: row[1] for row in session.execute(query)}
+        acknowledged = {row[0]: row[1] for row in session.execute(query)}
+        return {
+            device.device_id: Peer(
+                acknowledged_round=acknowledged.get(device.device_id, 0), held_version=device.held_version
+            )
+            for device in session.scalars(select(DeviceEntry))
+        }
 
 
 def plan_template(job: Job, model: ModelSpec) -> Plan:
@@ -196,6 +204,9 @@ def plan_template(job: Job, model: ModelSpec) -> Plan:
         feedback=job.feedback,
         gate=job.gate,
         budget=Budget(),
+        downlink=job.downlink,
+        step_ahead=job.step_ahead,
+        local_parameters=job.local_parameters,
     )
 
 

@@ -44,6 +44,8 @@ LIMITS = {
     "job.kappa": Limits(0),
     "job.update_norm": Limits(0),
     "job.codec.version": Limits(1),
+    "job.downlink.version": Limits(1),
+    "job.step_ahead": Limits(0, 1),
     "job.train.epochs": Limits(1, 10_000),
     "job.train.batch_size": Limits(1),
     "job.train.learning_rate": POSITIVE,
@@ -98,7 +100,7 @@ def _read(kind: Any, value: object, where: str, default: object) -> Any:
         return replace(default, **values) if default is not None else _new(kind, values, where)  # type: ignore[type-var]
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}: expected a list of tables, got {_shown(value)}")
+            raise ConfigError(f"{where}: expected a list, got {_shown(value)}")
         return tuple(_read(get_args(kind)[0], item, where, None) for item in value)
     if origin is dict:
         if not isinstance(value, Mapping):

@@ -13,7 +13,7 @@ from fedtailor.protos.schema import State
 from fedtailor.server.coordinator import close_round
 from fedtailor.server.rounds import Call, Exchange, Traffic, accept, wire_bytes
 from fedtailor.server.run import Run, join
-from fedtailor.server.training import TRAIN, TrainingRound, base_of, sample
+from fedtailor.server.training import TRAIN, TrainingRound, sample
 
 log = getLogger("flwr")  # Flower's own, whose lines these stand among
 
@@ -38,15 +38,22 @@ class TailorStrategy(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """One message a device, from `arrays`; `config` is not used: the plan says how to train."""
+        """One message a device, from `arrays`; `config` is not used: the plan says how to train.
+
+        Raises:
+            ValueError: `arrays` are not those of the run's base, which is what the devices get.
+        """
         run = self._run
         self._began = run.clock.now()
         join(run, server_round)
         state = {name: arrays[name].numpy() for name in run.base.state}
-        base = run.base if _equal(state, run.base.state) else base_of(state, run.base.version, run.base.previous)
+        if not _equal(state, run.base.state):
+            raise ValueError(
+                f"configure_train: the arrays are not base {run.base.version}; begin with initial_arrays()"
+            )
         chosen = sample(run.trainable(run.roster.present(grid)), run.job, server_round)
         plans = {device_id: run.plans[device_id] for device_id in chosen}
-        self._under_way, self._found = TrainingRound(server_round, base, run.job, plans), Exchange()
+        self._under_way, self._found = TrainingRound(server_round, run.base, run.job, plans, run.peers), Exchange()
         return list(self._messages(self._under_way))
 
     def aggregate_train(
@@ -88,7 +95,7 @@ class TailorStrategy(Strategy):
         log.info("\t└──> codec %s v%d, feedback %s", job.codec.name, job.codec.version, job.feedback)
 
     def _messages(self, under_way: TrainingRound) -> Iterator[Message]:
-        for ask in under_way.asks(self._run.roster, self._run.acknowledged):
+        for ask in under_way.asks(self._run.roster):
             self._found.traffic[ask.device_id] = Traffic(downlink_bytes=wire_bytes(ask.content))
             yield Message(ask.content, ask.node_id, TRAIN, group_id=str(under_way.number))
 

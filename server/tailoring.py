@@ -10,8 +10,8 @@ from fedtailor.protos.errors import DecodeError
 from fedtailor.protos.messages import EvaluateReply, TailorReply
 from fedtailor.protos.variant import Variant
 from fedtailor.protos.verdict import NOT_SHOWN_WORSE, PROVEN, REJECTED, Verdict
+from fedtailor.server.base import Base
 from fedtailor.server.content import read_reply
-from fedtailor.server.training import Base
 
 TAILOR, EVALUATE = "train.tailor", "evaluate"
 
@@ -50,7 +50,7 @@ def read_evaluation(content: RecordDict, device_id: str, base: Base, withdrawn: 
 
 
 def _check_origin(sender: str, device_id: str, base: Base, *, got: tuple[str, int, str]) -> None:
-    want = (device_id, base.version, base.snapshot.base_hash)
+    want = (device_id, base.version, base.public.hash)
     for name, theirs, ours in zip(("device", "base version", "base hash"), got, want, strict=True):
         if theirs != ours:
             raise DecodeError(f"{sender}: {name} {theirs!r} came, expected {ours!r}; its answer is not kept")

@@ -92,11 +92,14 @@ def test_wrong_bytes_are_no_instruction(app, kind, data):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"plan": replace(plan(), version=2)}, "Plan has version 2, this side knows 1"),
-        ({"base": replace(instruction(plan()).base, format_version=9)}, "Snapshot has format_version 9, this side"),
+        ({"plan": replace(plan(), version=3)}, "Plan has version 3, this side knows 2"),
+        ({"base": replace(instruction(plan()).base, format_version=9)}, "Broadcast has format_version 9, this side"),
         ({"plan": replace(plan(), device_id="till-2")}, "the plan is for device 'till-2', this is 'till-1'"),
         ({"plan": replace(plan(), base_version=3)}, "the plan is for base 3, base 0 came with it"),
-        ({"base": replace(instruction(plan()).base, crc32=1)}, "base 0: the checksum of its values is wrong"),
+        (
+            {"base": replace(instruction(plan()).base, base_hash="ab")},
+            "base 0: expected hash ab, what came leads to base 0",
+        ),
     ],
 )
 def test_an_order_of_another_version_device_or_base_is_refused_and_changes_nothing(app, tmp_path, kind, changes, line):

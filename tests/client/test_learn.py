@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_devices import SPEC, device, instruction, plan
+from small_bases import FP32, TERNARY, commits
+from small_devices import SPEC, device, instruction, plan, public_base
 
-from fedtailor.client.learn import PENDING, learn, received_base
+from fedtailor.client.learn import PENDING, learn
+from fedtailor.client.train import train
 from fedtailor.protos.errors import DataError, DecodeError, PlanError
-from fedtailor.protos.messages import TrainReply
+from fedtailor.protos.messages import Instruction, TrainReply
 from fedtailor.protos.plan import CodecSpec
 from fedtailor.protos.schema import schema_of
-from fedtailor.strategies.codec.envelope import Address, decode_update
+from fedtailor.strategies.codec.envelope import Address, decode_update, short_hash
 from fedtailor.strategies.codec.feedback import pending_from_bytes
+from fedtailor.strategies.models.model import initial_state
 
-SCHEMA = schema_of(received_base(instruction(plan())))
+CONTEXT = public_base().context
 
 
 def decoded(reply: TrainReply) -> list:
@@ -23,9 +26,10 @@ def decoded(reply: TrainReply) -> list:
         device_id="till-1",
         round=update.round,
         base_version=update.base_version,
-        codec=CodecSpec(name="int4", version=1),
+        context_version=update.context_version,
+        codec=CodecSpec(name="uniform", version=1),
     )
-    return decode_update(update, SCHEMA, expected=expected)
+    return decode_update(update, CONTEXT, expected=expected).deltas
 
 
 def test_the_update_is_the_delta_and_what_is_left_over_is_kept(tmp_path):
@@ -103,7 +107,7 @@ def test_a_device_without_rows_says_so(tmp_path):
 
 def test_a_base_of_another_model_is_refused(tmp_path):
     wider = replace(plan(), model=replace(SPEC, outputs=4))
-    with pytest.raises(DecodeError, match="server, base 0: schema"):
+    with pytest.raises(DecodeError, match=r"server, base 0: schema .* models differ"):
         learn(device(tmp_path), instruction(wider))
 
 
@@ -113,3 +117,45 @@ def test_training_that_diverges_sends_nothing_and_keeps_nothing(tmp_path):
     with pytest.raises(PlanError, match=r"device till-1, round 1: layer .* lower the learning rate"):
         learn(mine, instruction(plan(learning_rate=1e20)))
     assert mine.store.get(PENDING) is None
+
+
+def test_a_step_ahead_trains_from_where_the_residual_will_lead(tmp_path):
+    mine = device(tmp_path)
+    learn(mine, instruction(plan()))
+    asked = replace(plan(round_=2), step_ahead=0.5)
+    learn(mine, instruction(asked, acknowledged_round=1))
+    second = pending_from_bytes(mine.store.get(PENDING) or b"")
+    base = public_base().state
+    start = {
+        name: value + np.float32(0.5) * rest for (name, value), rest in zip(base.items(), second.carried, strict=True)
+    }
+    trained = train(start, mine.data.train, SPEC, asked.train, seed=asked.seed).state
+    assert any(rest.any() for rest in second.carried)
+    for name, total, rest in zip(base, second.if_lost, second.carried, strict=True):
+        np.testing.assert_array_equal(total, trained[name] - start[name] + rest)
+
+
+def test_what_is_local_is_not_in_the_update(tmp_path):
+    mine, local = device(tmp_path), ("head.weight", "head.bias")
+    reply = learn(mine, instruction(replace(plan(), local_parameters=local)))
+    schema = schema_of({name: value for name, value in public_base().state.items() if name not in local})
+    pending = pending_from_bytes(mine.store.get(PENDING) or b"")
+    assert tuple(rest.shape for rest in pending.if_lost) == schema.shapes
+    assert reply.update.schema_hash == short_hash(schema)
+
+
+def test_a_base_that_moved_on_is_trained_from_in_its_own_context(tmp_path):
+    mine, bases = device(tmp_path), commits(9, FP32, start=initial_state(SPEC, seed=0))
+    for at, held in ((7, None), (9, 7)):
+        asked = replace(plan(round_=at + 1, base_version=at), downlink=FP32, codec=TERNARY)
+        order = Instruction(plan=asked, base=bases[at].ring.broadcast(held), acknowledged_round=0)
+        update = learn(mine, order).update
+        assert (update.base_version, update.context_version) == (at, bases[at].public.context_version)
+        address = Address(
+            device_id="till-1",
+            round=at + 1,
+            base_version=at,
+            context_version=bases[at].public.context_version,
+            codec=TERNARY,
+        )
+        assert decode_update(update, bases[at].public.context, expected=address).deltas

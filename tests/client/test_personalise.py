@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_devices import SPEC, device, instruction, plan, rows
+from small_devices import SPEC, device, plan, public_base, rows
 
-from fedtailor.client.learn import received_base
 from fedtailor.client.personalise import personalise
 from fedtailor.client.train import loss_of_state, score_state, train
 from fedtailor.protos.errors import PlanError
@@ -15,7 +14,7 @@ from fedtailor.protos.schema import State, state_hash
 
 
 def trained_base() -> State:
-    start = received_base(instruction(plan()))
+    start = public_base().state
     return train(start, rows(400, 9), SPEC, TrainPlan(epochs=8, batch_size=16, learning_rate=0.1), seed=1).state
 
 

@@ -162,7 +162,7 @@ def test_bytes_are_counted_both_ways_and_devices_add_up_to_rounds(tmp_path):
     summary, _ = run(tmp_path, fleet(*devices()))
     per_update = summary.rounds[0].uplink_bytes / 3
     assert summary.base_fp32_bytes < per_update < summary.base_fp32_bytes + 700
-    assert summary.base_fp32_bytes < summary.rounds[0].downlink_bytes / 3 < summary.base_fp32_bytes + 1700
+    assert summary.base_fp32_bytes / 2 < summary.rounds[0].downlink_bytes / 3 < summary.base_fp32_bytes + 1700
     for way in ("uplink_bytes", "downlink_bytes"):
         assert sum(getattr(row, way) for row in summary.rounds) == sum(getattr(row, way) for row in summary.devices)
 

@@ -136,12 +136,15 @@ def test_a_run_that_broke_off_is_resumed_after_its_last_round(tmp_path):
     with pytest.raises(RoundError):
         run(tmp_path / "broken", fleet(a, b), job)
     back = devices("ab")
+    for device, before in zip(back, (a, b), strict=True):
+        device.held = before.held
     summary, _ = run(tmp_path / "broken", fleet(*back), job)
     assert [(row.round, row.committed) for row in summary.rounds] == [
         (1, True), (2, False), (3, False), (4, False), (5, True), (6, True)
     ]  # fmt: skip
     first = back[0].orders[0][1]
     assert (first.plan.round, first.base.base_version, first.acknowledged_round) == (5, 1, 1)
+    assert first.base.held_version == 0
 
 
 def test_too_few_devices_end_the_run_before_it_begins(tmp_path):

@@ -38,7 +38,7 @@ def test_a_nested_table_changes_only_what_it_names():
     job = job_from(tomllib.loads("rounds = 3\n[train]\nlearning_rate = 1\n[codec.args]\nbits = 4"))
     assert job.rounds == 3
     assert job.train == replace(Job().train, learning_rate=1.0)
-    assert job.codec == CodecSpec(name="int4", version=1, args={"bits": 4.0})
+    assert job.codec == CodecSpec(name="uniform", version=1, args={"bits": 4.0})
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,17 @@ def test_a_nested_table_changes_only_what_it_names():
             "[personal]\nmethod = 'magic'",
             "job.personal.method: expected one of auto, shared, finetune, ditto, head, got 'magic'",
         ),
-        ("recipes = 'all'", "job.recipes: expected a list of tables, got str 'all'"),
+        ("recipes = 'all'", "job.recipes: expected a list, got str 'all'"),
         ("[[recipes]]\nname = 'a'", "job.recipes.shrink: missing"),
         (
             "[[recipes]]\nname = 'a'\nshrink = 0.5",
             "job.recipes.shrink: expected at least 1 and at most 10000, got 0.5",
         ),
         ("[codec.args]\nbits = 'four'", "job.codec.args.bits: expected a number, got str 'four'"),
+        ("step_ahead = 2", "job.step_ahead: expected at least 0 and at most 1, got 2.0"),
+        ("local_parameters = 'head'", "job.local_parameters: expected a list, got str 'head'"),
+        ("local_parameters = [1]", "job.local_parameters: expected a text, got int 1"),
+        ("[downlink]\nversion = 0", "job.downlink.version: expected at least 1, got 0"),
         ("[codec]\nargs = 4", "job.codec.args: expected a table of numbers, got int 4"),
     ],
 )

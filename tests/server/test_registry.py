@@ -10,6 +10,7 @@ import pytest
 from scripted import profile
 from sqlalchemy import func, select, text
 
+from fedtailor.protos.checkpoint import Checkpoint
 from fedtailor.protos.errors import MissingExtra, RegistryError
 from fedtailor.protos.summary import RoundRow
 from fedtailor.server import database
@@ -17,7 +18,6 @@ from fedtailor.server.problem import Problem
 from fedtailor.server.records import save_profile
 from fedtailor.server.registry import VARIANT, open_registry
 from fedtailor.server.rows import ArtifactRow, ProblemRow, RoundEntry, RunRow, UpdateRow
-from fedtailor.strategies.snapshot import snapshot_of
 
 POSTGRES = "FEDTAILOR_TEST_POSTGRES"
 
@@ -38,7 +38,10 @@ def a_round(number, **changes):
 
 
 def a_base(number):
-    return snapshot_of({"w": np.full(1000, number, np.float32)}, number)
+    values = np.full(1000, number, np.int32).tobytes()
+    return Checkpoint(
+        base_version=number, base_hash="", public_steps=values, private_values=values, hop=None, difference=b""
+    )
 
 
 def an_update(device_id, number):
@@ -150,7 +153,7 @@ def test_another_schema_version_is_refused(place):
                 seconds=0.0,
             )
         )
-    with pytest.raises(RegistryError, match="schema version 99, expected 1"):
+    with pytest.raises(RegistryError, match="schema version 99, expected 2"):
         open_registry(*place)
 
 

@@ -11,7 +11,7 @@ from fedtailor.server.registry import open_registry
 from fedtailor.server.run import start
 from fedtailor.server.summarise import summarise
 
-JOB = replace(Job(), name="demo", about="made up", rounds=2, seed=5, codec=CodecSpec(name="int8", version=1))
+JOB = replace(Job(), name="demo", about="made up", rounds=2, seed=5, codec=CodecSpec(name="uniform", version=1))
 
 
 def quiet(*_):
@@ -23,7 +23,7 @@ def test_a_summary_read_later_is_the_one_the_run_returned(tmp_path):
         told = run_job(fleet(ScriptedDevice("a"), ScriptedDevice("b")), JOB, registry, quiet, clock=FakeTime().clock)
     with open_registry(tmp_path, create=False) as registry:
         assert summarise(registry) == told
-    assert (told.name, told.about, told.seed, told.codec) == ("demo", "made up", 5, "int8 v1")
+    assert (told.name, told.about, told.seed, told.codec) == ("demo", "made up", 5, "uniform v1")
     assert told.model == "mlp v1, 4,610 parameters"
     assert (told.metric, told.better, told.base_fp32_bytes) == ("accuracy", "higher", 4 * 4610)
 

@@ -62,9 +62,10 @@ def plan(spec: ModelSpec) -> Plan:
         personal=PersonalPlan(method="finetune", epochs=30, batch_size=16, learning_rate=0.05),
         personal_parameters=(),
         recipes=(),
-        codec=CodecSpec(name="int4", version=1),
+        codec=CodecSpec(name="uniform", version=1),
         feedback=True,
         gate=GatePlan(),
+        downlink=CodecSpec(name="fp32", version=1),
         budget=Budget(),
     )
 

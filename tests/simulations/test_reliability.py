@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import floats, integers, text
 
 from fedtailor.protos.budget import Budget
-from fedtailor.protos.messages import Instruction, Snapshot, TrainReply, Update
+from fedtailor.protos.messages import Broadcast, Instruction, TrainReply, Update
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import CodecSpec, GatePlan, PersonalPlan, Plan, TrainPlan
 from fedtailor.protos.wire import to_bytes
@@ -42,9 +42,10 @@ def instruction(round_: int) -> Instruction:
         codec=CodecSpec(name="raw", version=1),
         feedback=True,
         gate=GatePlan(),
+        downlink=CodecSpec(name="fp32", version=1),
         budget=Budget(),
     )
-    base = Snapshot(base_version=0, base_hash="", schema_hash="", values=b"", crc32=0)
+    base = Broadcast(base_version=0, base_hash="", schema_hash=b"", held_version=None, hops=())
     return Instruction(plan=plan, base=base, acknowledged_round=0)
 
 

@@ -19,9 +19,11 @@ from fedtailor.protos.schema import schema_of
 from fedtailor.protos.variant import FALLBACK, Ladder, Rung, Variant
 from fedtailor.protos.wire import from_bytes, to_bytes
 from fedtailor.server.rounds import Clock
+from fedtailor.strategies.codec.broadcast import follow
 from fedtailor.strategies.codec.envelope import Address, encode_update
+from fedtailor.strategies.codec.public_base import PublicBase, shared_context
+from fedtailor.strategies.codec.shared_only import shared_part
 from fedtailor.strategies.models.model import initial_state
-from fedtailor.strategies.snapshot import state_of
 
 RECORD = "fedtailor"
 PAYLOADS = {FALLBACK: b"fp32" * 100, "int8": b"int8" * 25, "x8": b"half" * 7}
@@ -107,6 +109,7 @@ class ScriptedDevice:
         self.pull = pull
         self.on = {}
         self.orders = []
+        self.held = {}
 
     def __call__(self, message):
         kind = message.metadata.message_type
@@ -129,23 +132,39 @@ class ScriptedDevice:
 
     def train_reply(self):
         plan = self.order.plan
-        schema = schema_of(initial_state(plan.model, 0))
-        base = state_of(self.order.base, schema, sender="server")
-        delta = [np.full_like(value, self.pull) - value for value in base.values()]
-        address = Address(device_id=self.device_id, round=plan.round, base_version=plan.base_version, codec=plan.codec)
+        base = self.base()
+        shared = shared_part(base.state, plan.local_parameters)
+        delta = [np.full_like(value, self.pull) - value for value in shared.values()]
+        context = shared_context(base.context, plan.local_parameters)
+        address = Address(
+            device_id=self.device_id,
+            round=plan.round,
+            base_version=plan.base_version,
+            context_version=base.context_version,
+            codec=plan.codec,
+        )
         rng = np.random.default_rng(plan.seed)
         return TrainReply(
-            update=encode_update(delta, schema, address, num_examples=self.rows, rng=rng),
+            update=encode_update(delta, context, address, num_examples=self.rows, rng=rng),
             base_validation_score=0.5 + plan.round / 100,
             validation_rows=20,
             train_loss=1.0 / plan.round,
             train_cpu_s=0.1,
         )
 
+    def base(self) -> PublicBase:
+        """What the last order leads to; held from now on."""
+        plan, broadcast = self.order.plan, self.order.base
+        start = None if broadcast.held_version is None else self.held[broadcast.held_version]
+        base = follow(start, broadcast, schema_of(initial_state(plan.model, 0)), plan.downlink)
+        self.held[base.version] = base
+        return base
+
     def tailor(self):
         return entry("tailor", TailorReply(ladder=self.ladder(), tailor_cpu_s=0.2, problems=()))
 
     def ladder(self):
+        self.base()
         return Ladder(
             device_id=self.device_id,
             round=self.order.plan.round,

@@ -4,11 +4,12 @@ from scripted import FakeTime, ScriptedDevice, Vanish
 
 from fedtailor.protos.plan import CodecSpec, Recipe
 from fedtailor.protos.schema import schema_of
+from fedtailor.server.base import base_from
 from fedtailor.server.coordinator import run_job
 from fedtailor.server.job import Job
 from fedtailor.server.registry import open_registry
+from fedtailor.strategies.codec.ring import LONGEST
 from fedtailor.strategies.models.model import initial_state
-from fedtailor.strategies.snapshot import state_of
 
 RECIPES = (Recipe(name="int8", shrink=1), Recipe(name="x8", shrink=8))
 JOB = Job(
@@ -31,9 +32,10 @@ def run(folder, grid, job=JOB, time=None):
 
 def last_base(folder, device):
     with open_registry(folder) as registry:
-        number, snapshot = registry.last_committed()
+        checkpoints = registry.checkpoints(LONGEST + 1)
     schema = schema_of(initial_state(device.order.plan.model, 0))
-    return number, state_of(snapshot, schema, sender="test")
+    base = base_from(checkpoints, schema, sender="test")
+    return base.version, base.state
 
 
 def devices(names="abc"):

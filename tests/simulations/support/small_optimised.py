@@ -77,5 +77,6 @@ def plan_of(budget: Budget) -> Plan:
         codec=CodecSpec(name="none", version=1),
         feedback=False,
         gate=GatePlan(),
+        downlink=CodecSpec(name="fp32", version=1),
         budget=budget,
     )
