@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedtailor.cli.bench_codec import codec
 from fedtailor.cli.bench_variants import variants
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 bench = typer.Typer(help="References and comparisons.", no_args_is_help=True)
 bench.command()(variants)
+bench.command()(codec)
 
 
 @bench.callback()

@@ -97,7 +97,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
         prepare(small_fleet(tmp_path), tmp_path / "file" / "run")
 
 
-@pytest.mark.parametrize("job", [{"model": "resnot"}, {"codec": {"name": "ternary", "version": 1}}])
+@pytest.mark.parametrize("job", [{"model": "resnot"}, {"codec": {"name": "morse", "version": 1}}])
 def test_a_name_nobody_knows_is_said_before_a_folder_is_made(job, tmp_path):
     fleet = small_fleet(tmp_path, job=job)
     with pytest.raises(PlanError, match="is not known here; known: "):
