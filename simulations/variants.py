@@ -22,6 +22,7 @@ from fedtailor.client.train import cosine
 from fedtailor.protos.errors import ConfigError, DataError
 from fedtailor.protos.plan import Recipe
 from fedtailor.protos.samples import DeviceData, Samples
+from fedtailor.server.job import STUDENT
 from fedtailor.server.progress import Progress
 from fedtailor.server.run import plan_template
 from fedtailor.simulations.central import devices_of, pooled, train_base
@@ -38,20 +39,25 @@ from fedtailor.strategies.integer.quantise import quantise
 from fedtailor.strategies.models.model import build, load_state
 from fedtailor.strategies.payload.payload import pack, unpack
 
-BEYOND = tuple(Recipe(name=f"x{shrink}", shrink=shrink, distil_steps=200) for shrink in (100, 160))  # to see it break
+BEYOND = (  # to see it break
+    *(Recipe(name=f"x{shrink}", shrink=shrink, distil_steps=200) for shrink in (100, 160)),
+    Recipe(name="fast10", shrink=40, speed=10, distil_steps=200),
+    STUDENT,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """How a comparison is run: by which peers, from which seeds, with how much training and how many rows.
 
-    `beyond`: recipes beside those of the job.
+    `learning_rate` is that of the base. `beyond`: recipes beside those of the job.
     """
 
     peers: tuple[Peer, ...]
     seeds: int
     epochs: int
     calibration: int
+    learning_rate: float = BASE.learning_rate
     beyond: tuple[Recipe, ...] = BEYOND
 
 
@@ -93,7 +99,7 @@ def _contest(fleet: Fleet, devices: Sequence[DeviceData], terms: Terms, seed: in
             f"fleet {fleet.name!r}: split: expected validation and test rows to compare methods on, got "
             f"{len(rows.validation)} and {len(rows.test)}"
         )
-    plan = replace(BASE, epochs=terms.epochs)
+    plan = replace(BASE, epochs=terms.epochs, learning_rate=terms.learning_rate)
     base = train_base(devices, fleet.job.model, plan, seed=seed, schedule=cosine)
     module = build(base.spec)
     load_state(module, base.state)
