@@ -78,7 +78,6 @@ def unfinite(student):
     return replace(student, layers=tuple(layers))
 
 
-@pytest.mark.parametrize("spoil", [ruined, unfinite])
 def test_a_student_is_small_coded_and_learns_from_the_personal_model():
     given = cloth(train=200)
     before, after = (compress_student(given, 0.2, steps) for steps in (0, 60))
@@ -91,6 +90,7 @@ def test_a_student_is_small_coded_and_learns_from_the_personal_model():
     assert losses[1] < 0.9 * losses[0]
 
 
+@pytest.mark.parametrize("spoil", [ruined, unfinite])
 def test_what_distillation_spoils_is_not_kept(monkeypatch, spoil):
     given = cloth()
     allotment = allotted(given.personal)
