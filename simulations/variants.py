@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from fedtailor.client.bench import Tried
 from fedtailor.client.export import to_onnx
 from fedtailor.client.probe import probe
 from fedtailor.client.store import DeviceStore
@@ -32,7 +31,7 @@ from fedtailor.simulations.peers.outcome import run_peer
 from fedtailor.simulations.peers.peer import PEERS, Peer, PeerTask, Validation
 from fedtailor.simulations.peers.plain_model import plain_model
 from fedtailor.simulations.personal_model import BASE
-from fedtailor.simulations.train_small import train_small
+from fedtailor.simulations.train_small import middle_rung, train_small
 from fedtailor.simulations.variant_row import OURS, REFERENCE, SMALL, VariantRow
 from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.integer.quantise import quantise
@@ -160,18 +159,12 @@ def _our_rows(contest: Contest, tailored: Tailored, cpu_s: float) -> list[Varian
 
 
 def _small_row(contest: Contest, tailored: Tailored) -> VariantRow:
-    """The middle one of the rungs that lost channels gives the sizes."""
-    narrow = sorted((tried for tried in tailored.rungs if tried.rung.mask.layers), key=_payload_bytes)
-    if not narrow:
+    middle = middle_rung([tried.rung for tried in tailored.rungs])
+    if middle is None:
         return contest.without_model(SMALL, "no rung lost channels, so there are no smaller sizes to train")
-    middle = narrow[len(narrow) // 2].rung
     plan = contest.plan
     began = time.process_time()
     net = train_small(contest.net, middle.mask, contest.train, plan.model, plan.train, seed=plan.seed)
     made = quantise(net, contest.data.train.x)
     cpu_s = time.process_time() - began
     return contest.row(Made(SMALL, to_onnx(made), len(pack(made)), cpu_s, note=f"sizes of {middle.recipe}, int8"))
-
-
-def _payload_bytes(tried: Tried) -> int:
-    return len(tried.payload)
