@@ -29,6 +29,7 @@ def variants(
     peers: Annotated[str, typer.Option(metavar="NAMES", help="some of the peers, by comma; default: all")] = "",
     seeds: Annotated[int | None, typer.Option(min=1, help=f"runs, with seeds 0, 1, …; default: {SEEDS}")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help=f"passes over the train rows; default: {EPOCHS}")] = None,
+    learning_rate: Annotated[float, typer.Option(min=1e-6, help="of the base; choose it on validation rows")] = 0.05,
     calibration: Annotated[int, typer.Option(min=1, help="train rows to compress with, at most")] = 500,
     partition: Annotated[str | None, typer.Option(metavar="SPEC", help="deal the rows anew, as in simulate")] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="how many devices")] = None,
@@ -52,6 +53,7 @@ def variants(
         seeds=seeds or (QUICK_SEEDS if quick else SEEDS),
         epochs=epochs or (QUICK_EPOCHS if quick else EPOCHS),
         calibration=calibration,
+        learning_rate=learning_rate,
     )
     paths: list[Path | None] = [*data] if data else [None]
     job = None if model is None else {"model": model}

@@ -19,6 +19,7 @@ from fedtailor.protos.samples import DeviceData
 from fedtailor.protos.variant import FALLBACK, Rung
 from fedtailor.protos.verdict import REJECTED, Verdict
 from fedtailor.strategies.budget_check import artefact_checks
+from fedtailor.strategies.doubt import doubt
 from fedtailor.strategies.gate import itself, judge
 from fedtailor.strategies.task import TASKS
 
@@ -75,14 +76,16 @@ class Bench:
 
     def fp32(self) -> Tried:
         """The reference itself as a rung."""
-        return self._tried(FALLBACK, self.reference, itself(len(self.data.validation), self.plan.gate), 1.0)
+        return self._tried(FALLBACK, self.reference, itself(len(self.data.validation), self.plan.gate), 1.0, doubt="")
 
     def tried(self, recipe: str, made: Artefact, verdict: Verdict) -> Tried:
         """An artefact and its verdict as the rung of a recipe, measured."""
         ratio = latency_ratio(self.reference.model, made.model, self.sample, seconds=MEASURE_S)
-        return self._tried(recipe, made, verdict, ratio)
+        labels = self.data.validation.y
+        found = doubt(self.reference.outputs, made.outputs, labels, kind=self.data.kind, gate=self.plan.gate)
+        return self._tried(recipe, made, verdict, ratio, doubt=found)
 
-    def _tried(self, recipe: str, made: Artefact, verdict: Verdict, ratio: float) -> Tried:
+    def _tried(self, recipe: str, made: Artefact, verdict: Verdict, ratio: float, *, doubt: str) -> Tried:
         efficiency = self.measure(made)
         labels = self.data.validation.y
         rung = Rung(
@@ -97,6 +100,7 @@ class Bench:
             payload_sha256=hashlib.sha256(made.payload).hexdigest(),
             unmet=unmet(self.plan.budget, efficiency),
             note=_note(verdict, ratio),
+            doubt=doubt,
         )
         return Tried(rung, made.payload)
 

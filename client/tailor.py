@@ -5,6 +5,7 @@ timings. A variant is then a file that ONNX Runtime has opened: the gate sees wh
 would, and its speed is that file's (int8 of a thin network is often slower than its fp32).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,9 +23,9 @@ from fedtailor.protos.plan import Plan, Recipe
 from fedtailor.protos.samples import DeviceData
 from fedtailor.protos.verdict import REJECTED, Verdict
 from fedtailor.strategies.compression.allotment import Allotment
-from fedtailor.strategies.compression.compress import Cloth, compress
+from fedtailor.strategies.compression.compress import Cloth, compress, compress_student
 from fedtailor.strategies.planning.cost_model import float_bytes
-from fedtailor.strategies.planning.plan_layers import Choices, Limits, allot
+from fedtailor.strategies.planning.plan_layers import Choices, Limits, allot, dense_us
 
 _AS_SMALL, _AS_FAST = 1.1, 1.03  # payloads and latencies of forms of one rung that do not count as different
 
@@ -75,7 +76,7 @@ def tailor(
     for done, recipe in enumerate(plan.recipes):
         told(done, total, recipe.name)
         try:
-            rungs.append(_try_recipe(bench, cloth, recipe, _allotted(bench, cloth, choices, recipe)))
+            rungs.append(_try_recipe(bench, cloth, choices, recipe))
         except Exception as error:  # whatever one recipe breaks on, the device and the other recipes go on
             problems.append(f"recipe {recipe.name!r} on device {data.device_id}: {error}")
     told(total, total, "")
@@ -104,18 +105,25 @@ def _choices(cloth: Cloth, store: DeviceStore) -> Choices:
 
 
 def _allotted(bench: Bench, cloth: Cloth, choices: Choices, recipe: Recipe) -> Allotment:
-    """Within the device's budget if that can be; a variant that misses it may still be the best there is."""
-    payload_bytes = float_bytes(cloth.personal) / recipe.shrink
+    """What the recipe asks, within the device's budget if that can be: a variant that misses it may still be the best.
+
+    Raises:
+        PlanError: the recipe asks for what cannot be.
+    """
+    asked = Limits(float_bytes(cloth.personal) / recipe.shrink, dense_us(choices) / recipe.speed)
     budget = bench.plan.budget
-    latency_us = None if budget.latency_ms is None else budget.latency_ms * 1000 / bench.hardware.slowdown_modelled
+    most_us = math.inf if budget.latency_ms is None else budget.latency_ms * 1000 / bench.hardware.slowdown_modelled
     try:
-        return allot(choices, Limits(payload_bytes, latency_us, budget.peak_ram_bytes))
+        return allot(choices, Limits(asked.payload_bytes, min(asked.latency_us, most_us), budget.peak_ram_bytes))
     except PlanError:
-        return allot(choices, Limits(payload_bytes))
+        return allot(choices, asked)
 
 
-def _try_recipe(bench: Bench, cloth: Cloth, recipe: Recipe, allotment: Allotment) -> Tried:
-    net, mask = compress(cloth, allotment, recipe.distil_steps)
+def _try_recipe(bench: Bench, cloth: Cloth, choices: Choices, recipe: Recipe) -> Tried:
+    if recipe.student < 1:
+        net, mask = compress_student(cloth, recipe.student, recipe.distil_steps)
+    else:
+        net, mask = compress(cloth, _allotted(bench, cloth, choices, recipe), recipe.distil_steps)
     ways = forms(net, cloth.calibration, recipe.precision)
     made, verdict = _best(bench, [artefact(form, mask, bench.data.validation.x) for form in ways])
     return bench.tried(recipe.name, made, verdict)

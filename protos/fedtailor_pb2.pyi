@@ -171,16 +171,20 @@ class PersonalPlan(_message.Message):
     def __init__(self, method: _Optional[str] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., proximal: _Optional[float] = ...) -> None: ...
 
 class Recipe(_message.Message):
-    __slots__ = ("name", "shrink", "precision", "distil_steps")
+    __slots__ = ("name", "shrink", "precision", "distil_steps", "speed", "student")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SHRINK_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
     DISTIL_STEPS_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    STUDENT_FIELD_NUMBER: _ClassVar[int]
     name: str
     shrink: float
     precision: str
     distil_steps: int
-    def __init__(self, name: _Optional[str] = ..., shrink: _Optional[float] = ..., precision: _Optional[str] = ..., distil_steps: _Optional[int] = ...) -> None: ...
+    speed: float
+    student: float
+    def __init__(self, name: _Optional[str] = ..., shrink: _Optional[float] = ..., precision: _Optional[str] = ..., distil_steps: _Optional[int] = ..., speed: _Optional[float] = ..., student: _Optional[float] = ...) -> None: ...
 
 class CodecSpec(_message.Message):
     __slots__ = ("name", "version", "args")
@@ -200,12 +204,14 @@ class CodecSpec(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., args: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class GatePlan(_message.Message):
-    __slots__ = ("margin", "confidence")
+    __slots__ = ("margin", "confidence", "loss_margin")
     MARGIN_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    LOSS_MARGIN_FIELD_NUMBER: _ClassVar[int]
     margin: float
     confidence: float
-    def __init__(self, margin: _Optional[float] = ..., confidence: _Optional[float] = ...) -> None: ...
+    loss_margin: float
+    def __init__(self, margin: _Optional[float] = ..., confidence: _Optional[float] = ..., loss_margin: _Optional[float] = ...) -> None: ...
 
 class Plan(_message.Message):
     __slots__ = ("device_id", "round", "seed", "base_version", "model", "train", "personal", "personal_parameters", "recipes", "codec", "feedback", "gate", "budget", "version", "step_ahead", "local_parameters", "downlink")
@@ -308,7 +314,7 @@ class Verdict(_message.Message):
     def __init__(self, verdict: _Optional[str] = ..., rows: _Optional[int] = ..., reference_only: _Optional[int] = ..., variant_only: _Optional[int] = ..., drop: _Optional[float] = ..., bound: _Optional[float] = ..., margin: _Optional[float] = ..., confidence: _Optional[float] = ...) -> None: ...
 
 class Rung(_message.Message):
-    __slots__ = ("recipe", "precision", "weight_bits", "mask", "validation_score", "verdict", "efficiency", "latency_ratio", "payload_sha256", "unmet", "note")
+    __slots__ = ("recipe", "precision", "weight_bits", "mask", "validation_score", "verdict", "efficiency", "latency_ratio", "payload_sha256", "unmet", "note", "doubt")
     RECIPE_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_BITS_FIELD_NUMBER: _ClassVar[int]
@@ -320,6 +326,7 @@ class Rung(_message.Message):
     PAYLOAD_SHA256_FIELD_NUMBER: _ClassVar[int]
     UNMET_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    DOUBT_FIELD_NUMBER: _ClassVar[int]
     recipe: str
     precision: str
     weight_bits: float
@@ -331,7 +338,8 @@ class Rung(_message.Message):
     payload_sha256: str
     unmet: _containers.RepeatedScalarFieldContainer[str]
     note: str
-    def __init__(self, recipe: _Optional[str] = ..., precision: _Optional[str] = ..., weight_bits: _Optional[float] = ..., mask: _Optional[_Union[Mask, _Mapping]] = ..., validation_score: _Optional[float] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., efficiency: _Optional[_Union[Efficiency, _Mapping]] = ..., latency_ratio: _Optional[float] = ..., payload_sha256: _Optional[str] = ..., unmet: _Optional[_Iterable[str]] = ..., note: _Optional[str] = ...) -> None: ...
+    doubt: str
+    def __init__(self, recipe: _Optional[str] = ..., precision: _Optional[str] = ..., weight_bits: _Optional[float] = ..., mask: _Optional[_Union[Mask, _Mapping]] = ..., validation_score: _Optional[float] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., efficiency: _Optional[_Union[Efficiency, _Mapping]] = ..., latency_ratio: _Optional[float] = ..., payload_sha256: _Optional[str] = ..., unmet: _Optional[_Iterable[str]] = ..., note: _Optional[str] = ..., doubt: _Optional[str] = ...) -> None: ...
 
 class Ladder(_message.Message):
     __slots__ = ("device_id", "round", "base_version", "base_hash", "personal_method", "base_validation_score", "personal_validation_score", "reference", "rungs")

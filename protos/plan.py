@@ -51,14 +51,18 @@ class PersonalPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One rung of the ladder: a payload planned to take at most 1/`shrink` of 4 bytes a parameter.
+    """One rung of the ladder: a payload planned to take at most 1/`shrink` of 4 bytes a parameter, and a run at most
+    1/`speed` of the fp32 model's time.
 
-    Which channels go and how many bits each layer's weights get is planned on the device. `precision` is how it
-    computes: `int8`, `fp32`, or `fastest`, whichever of the two measures faster there.
+    Which channels go and how many bits each layer's weights get is planned on the device. With `student` below 1 there
+    is nothing to plan: a net of at most that share of the parameters, narrower or shallower, learns from the personal
+    one. `precision` is how it computes: `int8`, `fp32`, or `fastest`, whichever of the two measures faster there.
     """
 
     name: str
     shrink: float
+    speed: float = 1.0
+    student: float = 1.0
     precision: str = "fastest"
     distil_steps: int = 0
 
@@ -74,10 +78,15 @@ class CodecSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatePlan:
-    """`margin` is a fraction of rows (0.01: one point), or of the squared error for regression."""
+    """`margin` is a fraction of rows (0.01: one point), or of the squared error for regression.
+
+    A variant whose loss may have grown by more than `loss_margin`, in nats a row or symbol (regression: a fraction of
+    the squared error), runs only where there is no better one.
+    """
 
     margin: float = 0.01
     confidence: float = 0.95
+    loss_margin: float = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

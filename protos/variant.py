@@ -13,6 +13,8 @@ FALLBACK = "fp32"  # the recipe name of the personal model itself
 class Rung:
     """One recipe tried on one device. `note` says why a rung cannot be deployed; empty if it can.
 
+    `doubt` says why another rung is to be preferred, empty if it may be the first choice.
+
     `weight_bits` is the mean over weights of the width they are written in, before entropy coding.
     """
 
@@ -27,6 +29,7 @@ class Rung:
     payload_sha256: str
     unmet: tuple[str, ...]
     note: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

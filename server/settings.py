@@ -57,8 +57,11 @@ LIMITS = {
     "job.personal.learning_rate": POSITIVE,
     "job.personal.proximal": Limits(0),
     "job.recipes.shrink": Limits(1, 10_000),
+    "job.recipes.speed": Limits(1, 10_000),
+    "job.recipes.student": Limits(0.0001, 1),
     "job.recipes.distil_steps": Limits(0, 1_000_000),
     "job.gate.margin": FRACTION,
+    "job.gate.loss_margin": Limits(0),
     "job.gate.confidence": Limits(0.5, 0.9999),
 }
 CHOICES = {

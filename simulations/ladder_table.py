@@ -31,19 +31,22 @@ def ladder_table(optimised: Optimised, width: int) -> RenderableType:
 
 
 def remarks(optimised: Optimised) -> list[str]:
-    """What runs and why, then a line for each rung that may not, each limit nobody could check, and each problem."""
+    """What runs and why, then a line for each rung that may not or better should not, for each limit that nobody could
+    check, and for each problem."""
     first = f"{optimised.chosen.recipe} runs: {_reason(optimised)}"
-    notes = [
-        f"{candidate.rung.recipe}: {'; '.join(said)}"
-        for candidate in optimised.candidates
-        if (said := [*filter(None, [candidate.rung.note]), *_exceeded(_checks(optimised, candidate))])
-    ]
+    said = {candidate.rung.recipe: _against(optimised, candidate) for candidate in optimised.candidates}
+    notes = [f"{recipe}: {'; '.join(lines)}" for recipe, lines in said.items() if lines]
     unknown = [
         f"budget: {WORDS[check.name]} is not measured on this machine, so that limit was not held"
         for check in _checks(optimised, optimised.reference)
         if check.met is None
     ]
     return [first, *notes, *unknown, *optimised.problems]
+
+
+def _against(optimised: Optimised, candidate: Candidate) -> list[str]:
+    rung = candidate.rung
+    return [*filter(None, [rung.note or rung.doubt]), *_exceeded(_checks(optimised, candidate))]
 
 
 def _reason(optimised: Optimised) -> str:

@@ -5,7 +5,7 @@ the device's own.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import Plan
 from fedtailor.protos.samples import DeviceData
 from fedtailor.protos.variant import Ladder
+from fedtailor.server.job import STUDENT
 from fedtailor.server.progress import Progress
 from fedtailor.server.report.wording import counted
 from fedtailor.server.run import plan_template
@@ -47,7 +48,7 @@ GIVEN = "weights"  # how a personal model came to be that was trained elsewhere
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What to optimise: the job's model and seed, by its recipes and gate.
+    """What to optimise: the job's model and seed, by its recipes, with a student beside them, and its gate.
 
     `device` None is the first with train and validation rows; `weights` None trains a base for `epochs` first.
     """
@@ -148,7 +149,8 @@ def _given(spec: ModelSpec, path: Path) -> PersonalModel:
 
 
 def _plan(task: Task, hardware: DeviceProfile) -> Plan:
-    template = plan_template(task.wish.fleet.job, task.spec)
+    job = task.wish.fleet.job
+    template = plan_template(replace(job, recipes=(*job.recipes, STUDENT)), task.spec)
     own = next(profile for profile in task.profiles if profile.device_id == task.data.device_id)
     asked = Profile(hardware=hardware, data=own, budget=task.wish.budget)
     return choose_plan(asked, template, fleet_counts(task.profiles))[0]

@@ -94,5 +94,6 @@ def _row(candidate: Candidate, chosen: Rung) -> dict[str, object]:
         "bound": rung.verdict.bound,
         "unmet": list(rung.unmet),
         "note": rung.note,
+        "doubt": rung.doubt,
         "chosen": rung is chosen,
     }

@@ -1,5 +1,6 @@
 """What pruning has to beat: a network of the pruned sizes, trained from the start."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod, sqrt
 
@@ -11,9 +12,17 @@ from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.net import Conv, Embedding, Layer, LayerNorm, Linear, Net, Positions
 from fedtailor.protos.plan import TrainPlan
 from fedtailor.protos.samples import Samples
+from fedtailor.protos.variant import Rung
 from fedtailor.strategies.graph.groups import Group, Indices, channel_groups
 from fedtailor.strategies.graph.narrow import narrowed
 from fedtailor.strategies.graph.realise import realise, trace_back
+
+
+def middle_rung(rungs: Sequence[Rung]) -> Rung | None:
+    """The middle one, by payload, of the rungs that lost channels but no whole layer: it gives the sizes."""
+    narrow = [rung for rung in rungs if rung.mask.layers and all(layer.kept for layer in rung.mask.layers)]
+    by_size = sorted(narrow, key=lambda rung: rung.efficiency.payload_bytes)
+    return by_size[len(by_size) // 2] if by_size else None
 
 
 def train_small(net: Net, mask: Mask, rows: Samples, spec: ModelSpec, plan: TrainPlan, *, seed: int) -> Net:

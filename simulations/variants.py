@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from fedtailor.client.bench import Tried
 from fedtailor.client.export import to_onnx
 from fedtailor.client.probe import probe
 from fedtailor.client.store import DeviceStore
@@ -22,6 +21,7 @@ from fedtailor.client.train import cosine
 from fedtailor.protos.errors import ConfigError, DataError
 from fedtailor.protos.plan import Recipe
 from fedtailor.protos.samples import DeviceData, Samples
+from fedtailor.server.job import STUDENT
 from fedtailor.server.progress import Progress
 from fedtailor.server.run import plan_template
 from fedtailor.simulations.central import devices_of, pooled, train_base
@@ -31,27 +31,32 @@ from fedtailor.simulations.peers.outcome import run_peer
 from fedtailor.simulations.peers.peer import PEERS, Peer, PeerTask, Validation
 from fedtailor.simulations.peers.plain_model import plain_model
 from fedtailor.simulations.personal_model import BASE
-from fedtailor.simulations.train_small import train_small
+from fedtailor.simulations.train_small import middle_rung, train_small
 from fedtailor.simulations.variant_row import OURS, REFERENCE, SMALL, VariantRow
 from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.integer.quantise import quantise
 from fedtailor.strategies.models.model import build, load_state
 from fedtailor.strategies.payload.payload import pack, unpack
 
-BEYOND = tuple(Recipe(name=f"x{shrink}", shrink=shrink, distil_steps=200) for shrink in (100, 160))  # to see it break
+BEYOND = (  # to see it break
+    *(Recipe(name=f"x{shrink}", shrink=shrink, distil_steps=200) for shrink in (100, 160)),
+    Recipe(name="fast10", shrink=40, speed=10, distil_steps=200),
+    STUDENT,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """How a comparison is run: by which peers, from which seeds, with how much training and how many rows.
 
-    `beyond`: recipes beside those of the job.
+    `learning_rate` is that of the base. `beyond`: recipes beside those of the job.
     """
 
     peers: tuple[Peer, ...]
     seeds: int
     epochs: int
     calibration: int
+    learning_rate: float = BASE.learning_rate
     beyond: tuple[Recipe, ...] = BEYOND
 
 
@@ -93,7 +98,7 @@ def _contest(fleet: Fleet, devices: Sequence[DeviceData], terms: Terms, seed: in
             f"fleet {fleet.name!r}: split: expected validation and test rows to compare methods on, got "
             f"{len(rows.validation)} and {len(rows.test)}"
         )
-    plan = replace(BASE, epochs=terms.epochs)
+    plan = replace(BASE, epochs=terms.epochs, learning_rate=terms.learning_rate)
     base = train_base(devices, fleet.job.model, plan, seed=seed, schedule=cosine)
     module = build(base.spec)
     load_state(module, base.state)
@@ -154,18 +159,12 @@ def _our_rows(contest: Contest, tailored: Tailored, cpu_s: float) -> list[Varian
 
 
 def _small_row(contest: Contest, tailored: Tailored) -> VariantRow:
-    """The middle one of the rungs that lost channels gives the sizes."""
-    narrow = sorted((tried for tried in tailored.rungs if tried.rung.mask.layers), key=_payload_bytes)
-    if not narrow:
+    middle = middle_rung([tried.rung for tried in tailored.rungs])
+    if middle is None:
         return contest.without_model(SMALL, "no rung lost channels, so there are no smaller sizes to train")
-    middle = narrow[len(narrow) // 2].rung
     plan = contest.plan
     began = time.process_time()
     net = train_small(contest.net, middle.mask, contest.train, plan.model, plan.train, seed=plan.seed)
     made = quantise(net, contest.data.train.x)
     cpu_s = time.process_time() - began
     return contest.row(Made(SMALL, to_onnx(made), len(pack(made)), cpu_s, note=f"sizes of {middle.recipe}, int8"))
-
-
-def _payload_bytes(tried: Tried) -> int:
-    return len(tried.payload)

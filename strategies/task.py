@@ -22,7 +22,8 @@ class Task:
     """`loss(outputs, y, spec)` is a mean over rows. `score(outputs, y)` is in the metric's unit.
 
     `row_loss(outputs, y)` [N] is what the gate pairs: 0/1 error (classification), share of wrong symbols in the
-    window (next-token), squared error (regression).
+    window (next-token), squared error (regression). `row_surprise(outputs, y)` [N] says more of one row: −log p of the
+    label in nats (next-token: mean over the window), squared error (regression).
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Task:
     loss: Callable[[Tensor, Tensor, ModelSpec], Tensor]
     score: Callable[[Array, Array], float]
     row_loss: Callable[[Array, Array], Doubles]
+    row_surprise: Callable[[Array, Array], Doubles]
 
     def improves(self, score: float, over: float) -> bool:
         """Whether `score` is strictly better than `over`."""
@@ -50,11 +52,15 @@ def _accuracy(outputs: Array, y: Array) -> float:
 
 
 def _bits(outputs: Array, y: Array) -> float:
+    return float(_nats(outputs, y).mean() / np.log(2))
+
+
+def _nats(outputs: Array, y: Array) -> Doubles:
     logits = outputs.astype(np.float64)
     logits -= logits.max(-1, keepdims=True)
     log_partition = np.log(np.exp(logits).sum(-1))
     picked = np.take_along_axis(logits, y[..., None].astype(np.int64), -1)[..., 0]
-    return float((log_partition - picked).mean() / np.log(2))
+    return np.asarray((log_partition - picked).reshape(len(y), -1).mean(1))
 
 
 def _rmse(outputs: Array, y: Array) -> float:
@@ -81,8 +87,17 @@ TASKS = {
             loss=_cross_entropy,
             score=_accuracy,
             row_loss=_wrong,
+            row_surprise=_nats,
         ),
-        Task(kind=REGRESSION, metric="rmse", better="lower", loss=_squared, score=_rmse, row_loss=_squared_errors),
+        Task(
+            kind=REGRESSION,
+            metric="rmse",
+            better="lower",
+            loss=_squared,
+            score=_rmse,
+            row_loss=_squared_errors,
+            row_surprise=_squared_errors,
+        ),
         Task(
             kind=NEXT_TOKEN,
             metric="bits per token",
@@ -90,6 +105,7 @@ TASKS = {
             loss=_cross_entropy,
             score=_bits,
             row_loss=_wrong,
+            row_surprise=_nats,
         ),
     )
 }

@@ -77,7 +77,7 @@ def rung_outcome(summary: Summary, row: DeviceRow, rung: Rung) -> str:
         return rung.note
     if rung.verdict.verdict == REJECTED:
         return "rejected by the gate"
-    return over or "passed, another was chosen"
+    return over or rung.doubt or "passed, another was chosen"
 
 
 def kept_text(rung: Rung) -> str:

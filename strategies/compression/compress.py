@@ -1,4 +1,6 @@
-"""One allotment carried out on a personal model: prune, distil, code, distil once more; each step only where it helps.
+"""What becomes of a personal model: an allotment carried out, or a student taught; each step only where it helps.
+
+Prune, distil, code, distil once more.
 
 Fine-tuning on few samples can hurt mild variants, so that what it gives is kept only where it lowers the loss on the
 validation split.
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from fedtailor.protos.mask import Mask
 from fedtailor.protos.model_spec import ModelSpec
-from fedtailor.protos.net import Net
+from fedtailor.protos.net import Conv, Linear, Net
 from fedtailor.protos.samples import DeviceData
 from fedtailor.strategies.answers import mean_loss
 from fedtailor.strategies.compression.allotment import Allotment, Coding
@@ -22,11 +24,14 @@ from fedtailor.strategies.compression.distil import distil
 from fedtailor.strategies.compression.prune import prune, removals
 from fedtailor.strategies.compression.removal import Removal
 from fedtailor.strategies.compression.spread import spread_rows
+from fedtailor.strategies.compression.students import students
 from fedtailor.strategies.graph.groups import channel_groups
 from fedtailor.strategies.graph.realise import realise
 
 CALIBRATION_ROWS = 512
 LEARNING_RATE = 6e-3  # half and twice as much differ by less than seeds do
+STUDENT_CODING = Coding(6)
+_TRIAL = 4  # each depth of student is taught for a fourth of the steps before one is chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +72,23 @@ def compress(cloth: Cloth, allotment: Allotment, steps: int) -> tuple[Net, Mask]
     return _distilled(cloth, coded, steps // 2, cloth.seed + 1, allotment.coding), mask
 
 
+def compress_student(cloth: Cloth, share: float, steps: int) -> tuple[Net, Mask]:
+    """A net of at most `share` of the parameters, of the depth that learns best, taught by the personal model; coded.
+
+    steps: as in `compress`.
+
+    Raises:
+        PlanError: no student is small enough, there are no train rows, or no training step fits into memory.
+    """
+    menu = students(cloth.personal, cloth.calibration, share)
+    tried = [(_distilled(cloth, net, steps // _TRIAL, cloth.seed), mask) for net, mask in menu]
+    chosen, mask = min(tried, key=lambda each: _validation_loss(cloth, each[0]))
+    taught = _distilled(cloth, chosen, steps, cloth.seed)
+    coding = {layer.name: STUDENT_CODING for layer in taught.layers if isinstance(layer, Conv | Linear)}
+    coded = code(taught, cloth.calibration, coding)
+    return _distilled(cloth, coded, steps // 2, cloth.seed + 1, coding), mask
+
+
 def _distilled(cloth: Cloth, net: Net, steps: int, seed: int, coding: Mapping[str, Coding] | None = None) -> Net:
     """The better of before and after, by the validation loss."""
     if steps == 0:
@@ -82,4 +104,8 @@ def _distilled(cloth: Cloth, net: Net, steps: int, seed: int, coding: Mapping[st
         coding=coding,
         ram_bytes=cloth.ram_bytes,
     )
-    return min((net, tuned), key=lambda candidate: mean_loss(realise(candidate), cloth.data.validation, cloth.spec))
+    return min((net, tuned), key=lambda candidate: _validation_loss(cloth, candidate))
+
+
+def _validation_loss(cloth: Cloth, net: Net) -> float:
+    return mean_loss(realise(net), cloth.data.validation, cloth.spec)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedtailor.protos.errors import PlanError
+from fedtailor.protos.mask import KeptChannels, Mask
 from fedtailor.protos.net import Activation, Add, Conv, Linear, Net
 from fedtailor.protos.schema import Floats
 from fedtailor.strategies.compression.prune import prune
@@ -28,10 +29,11 @@ _SHARES = np.linspace(1.0, 0.02, 99)  # of every group's channels
 Rows = NDArray[np.generic]
 
 
-def students(net: Net, calibration: Rows, share: float) -> tuple[Net, ...]:
+def students(net: Net, calibration: Rows, share: float) -> tuple[tuple[Net, Mask], ...]:
     """Nets of at most `share` of the parameters: of each depth one, as wide as that allows; the deepest first.
 
-    A depth that is too large even with 2 % of its channels is left out.
+    Each with what it kept of every layer: of a layer that is gone, nothing. A depth that is too large even with 2 % of
+    its channels is left out.
 
     Args:
         net: The network to be like.
@@ -48,7 +50,7 @@ def students(net: Net, calibration: Rows, share: float) -> tuple[Net, ...]:
         raise PlanError("students: samples to calibrate on are needed, got none; keep the model on this device")
     most = share * parameter_count(net)
     widths = ((shallow, _widest(shallow, most)) for shallow in _depths(net, calibration))
-    found = tuple(prune(shallow, calibration, keep)[0] for shallow, keep in widths if keep is not None)
+    found = tuple(_student(net, shallow, calibration, keep) for shallow, keep in widths if keep is not None)
     if not found:
         raise PlanError(f"no student of this model has at most {most:.0f} parameters; ask for a larger share")
     return found
@@ -60,6 +62,14 @@ def shallower(net: Net) -> tuple[Net, ...]:
     The activation behind such a layer goes with it. What nothing reads any more goes too.
     """
     return tuple(_without(net, place, value) for place, value in _droppable(net))
+
+
+def _student(net: Net, shallow: Net, calibration: Rows, keep: Mapping[str, int]) -> tuple[Net, Mask]:
+    student, mask = prune(shallow, calibration, keep)
+    left = {layer.name for layer in student.layers}
+    gone = [layer for layer in net.layers if isinstance(layer, Conv | Linear) and layer.name not in left]
+    dropped = (KeptChannels(layer=layer.name, total=len(layer.weight), kept=()) for layer in gone)
+    return student, Mask(layers=(*mask.layers, *dropped))
 
 
 def _depths(net: Net, calibration: Rows) -> Iterator[Net]:

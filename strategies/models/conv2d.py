@@ -1,7 +1,7 @@
 """Images [H, W, C]: three 3×3 convolutions, averaged over the picture; from 32 pixels a side the first one strides.
 
-`conv2d-narrow` has three eighths of the channels, 8k parameters: what pruning has to beat. `conv2d-wide` has 1.0M: a
-model that is too much for most devices until it is tailored.
+`conv2d-narrow` has three eighths of the channels, 8k parameters: what pruning has to beat. `conv2d-medium` has a
+quarter of a million and `conv2d-wide` 1.0M: models that are too much for many devices until they are tailored.
 """
 
 from collections import OrderedDict
@@ -37,4 +37,5 @@ def _suits(kind: str, shape: tuple[int, ...]) -> bool:
 
 CONV2D = register(Model(name="conv2d", version=1, suits=_suits, layers=partial(_layers, first=32, hidden=64)))
 NARROW = register(Model(name="conv2d-narrow", version=1, suits=_suits, layers=partial(_layers, first=12, hidden=24)))
+MEDIUM = register(Model(name="conv2d-medium", version=1, suits=_suits, layers=partial(_layers, first=64, hidden=136)))
 WIDE = register(Model(name="conv2d-wide", version=1, suits=_suits, layers=partial(_layers, first=144, hidden=272)))

@@ -26,7 +26,7 @@ class Limits:
     """What a variant may cost, inclusive; None is no limit. It may never take longer than the dense net in float32."""
 
     payload_bytes: float
-    latency_us: float | None = None
+    latency_us: float = math.inf
     memory_bytes: float | None = None
 
 
@@ -110,7 +110,7 @@ def _allotted(choices: Choices, limits: Limits, *, integer: bool) -> tuple[float
 def _asked(choices: Choices, limits: Limits) -> dict[str, float | None]:
     return {
         "payload bytes": limits.payload_bytes,
-        "latency in microseconds": min(dense_us(choices), math.inf if limits.latency_us is None else limits.latency_us),
+        "latency in microseconds": min(dense_us(choices), limits.latency_us),
         "memory bytes": limits.memory_bytes,
     }
 

@@ -9,7 +9,7 @@ from fedtailor.protos.verdict import NOT_SHOWN_WORSE, PROVEN, REJECTED
 from fedtailor.strategies.gate import itself
 
 
-def rung(recipe, payload_bytes, verdict=PROVEN, latency_ratio=1.5, unmet=()):
+def rung(recipe, payload_bytes, verdict=PROVEN, latency_ratio=1.5, unmet=(), doubt=""):
     efficiency = Efficiency(
         payload_bytes=payload_bytes,
         file_bytes=1,
@@ -31,6 +31,7 @@ def rung(recipe, payload_bytes, verdict=PROVEN, latency_ratio=1.5, unmet=()):
         latency_ratio=latency_ratio,
         payload_sha256="",
         unmet=unmet,
+        doubt=doubt,
     )
 
 
@@ -54,6 +55,15 @@ def chosen(*rungs, withdrawn=()):
 
 def test_the_smallest_payload_wins():
     assert chosen(rung("a", 300), rung("b", 100, NOT_SHOWN_WORSE), rung("c", 200)) == "b"
+
+
+def test_a_doubt_weighs_more_than_size_and_less_than_the_budget():
+    doubt, over = "its loss may have grown by 0.030 nats", ("latency_ms 2 of 1",)
+    assert chosen(rung("a", 300), rung("b", 100, doubt=doubt)) == "a"
+    assert chosen(rung("a", 300, unmet=over), rung("b", 100, doubt=doubt)) == "b"
+    found, reason = choose(ladder(rung("a", 300, doubt=doubt), rung("b", 200, REJECTED)), ())
+    assert found.recipe == "a"
+    assert reason.endswith(f"though {doubt}")
 
 
 def test_meeting_the_budget_comes_before_size():

@@ -24,6 +24,7 @@ from fedtailor.protos.verdict import PROVEN, REJECTED
 from fedtailor.strategies.gate import judge
 from fedtailor.strategies.payload.payload import unpack
 from fedtailor.strategies.planning.cost_model import float_bytes
+from fedtailor.strategies.train_memory import parameter_count
 
 INT8 = Recipe(name="int8", shrink=1, precision="int8")
 FLOATS = Recipe(name="floats", shrink=6, precision="fp32")
@@ -162,6 +163,36 @@ def test_a_recipe_that_cannot_be_carried_out_is_a_line_and_no_rung(store):
     assert tailored.problems[0] == "recipe 'odd' on device d: precision must be int8, fp32 or fastest, got 'fp4'"
     assert tailored.problems[1].startswith("recipe 'tiny' on device d: ")
     assert "payload bytes" in tailored.problems[1]
+
+
+def test_a_recipe_may_ask_for_speed_and_what_cannot_be_is_a_line(monkeypatch, store):
+    asked = []
+    plan = tailoring.allot
+    monkeypatch.setattr(tailoring, "allot", lambda choices, limits: asked.append(limits) or plan(choices, limits))
+    net, data = device("conv2d")
+    same, fast = Recipe(name="same", shrink=2), Recipe(name="fast", shrink=2, speed=1.25)
+    tailored = tailor(net, data, plan_of("conv2d", same, fast), HARDWARE, store=store)
+    assert [limits.latency_us for limits in asked] == [asked[0].latency_us, asked[0].latency_us / 1.25]
+    assert [tried.rung.recipe for tried in tailored.rungs] == ["same", "fast"]
+
+    instant = Recipe(name="instant", shrink=2, speed=10_000)
+    tailored = tailor(net, data, plan_of("conv2d", instant, budget=Budget(latency_ms=1e9)), HARDWARE, store=store)
+    assert tailored.rungs == ()
+    assert "latency in microseconds" in tailored.problems[0]
+
+
+def test_a_student_is_a_rung_of_its_own(store):
+    net, data = device("conv2d")
+    pupil = Recipe(name="pupil", shrink=1, student=0.25, distil_steps=4, precision="int8")
+    tailored = tailor(net, data, plan_of("conv2d", pupil), HARDWARE, store=store)
+    assert tailored.problems == ()
+    student = unpack(tailored.rungs[0].payload)
+    assert parameter_count(net) / 8 < student_parameters(student) <= 0.27 * parameter_count(net)
+    assert tailored.rungs[0].rung.mask.layers
+
+
+def student_parameters(net):
+    return sum(layer.weight.size for layer in net.layers if hasattr(layer, "weight"))
 
 
 def test_a_budget_that_nothing_keeps_still_gets_its_variants(store):

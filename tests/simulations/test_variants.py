@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from broken_peers import MISSING, RAISES
+from small_variants import EFFICIENCY, REFERENCE
 
 from fedtailor.client.fleet_arrays import FleetArrays
 from fedtailor.client.fleet_file import write_fleet_file
@@ -19,7 +20,7 @@ from fedtailor.simulations.central import PLAN, devices_of, pooled, train_base
 from fedtailor.simulations.contest import smallest_bytes
 from fedtailor.simulations.fleet import fleet_from
 from fedtailor.simulations.peers.peer import PEERS
-from fedtailor.simulations.train_small import fresh, train_small
+from fedtailor.simulations.train_small import fresh, middle_rung, train_small
 from fedtailor.simulations.variant_row import VariantRow, by_method, spread
 from fedtailor.simulations.variants import Terms, bench_variants, peers_named
 from fedtailor.simulations.variants_plot import variants_svg
@@ -99,6 +100,18 @@ def small_case(fleet):
     module = build(spec)
     load_state(module, initial_state(spec, 0))
     return trace(module, spec), spec, pooled(devices)
+
+
+def test_the_middle_rung_that_only_lost_channels_gives_the_sizes():
+    def rung(payload_bytes, *kept):
+        layers = tuple(KeptChannels(layer=f"fc{at}", total=9, kept=left) for at, left in enumerate(kept))
+        takes = replace(EFFICIENCY, payload_bytes=payload_bytes)
+        return replace(REFERENCE, efficiency=takes, mask=Mask(layers=layers))
+
+    whole, without_a_layer = rung(50), rung(20, (1, 2), ())
+    a, b, c = rung(10, (1,)), rung(30, (1, 2)), rung(40, (1, 2, 3))
+    assert middle_rung([whole, c, without_a_layer, a, b]) is b
+    assert middle_rung([whole, without_a_layer]) is None
 
 
 def test_a_small_model_has_the_masks_sizes_and_learns_from_the_start(fleet):

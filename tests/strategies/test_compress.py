@@ -12,10 +12,11 @@ from fedtailor.protos.samples import DeviceData, Samples
 from fedtailor.strategies.answers import mean_loss
 from fedtailor.strategies.compression import compress as compressing
 from fedtailor.strategies.compression.allotment import Allotment, Coding
-from fedtailor.strategies.compression.compress import CALIBRATION_ROWS, Cloth, compress
+from fedtailor.strategies.compression.compress import CALIBRATION_ROWS, Cloth, compress, compress_student
 from fedtailor.strategies.graph.groups import channel_groups
 from fedtailor.strategies.graph.realise import realise
 from fedtailor.strategies.payload.payload import pack
+from fedtailor.strategies.train_memory import parameter_count
 
 
 def cloth(name="conv1d", train=96, validation=60, seed=3):
@@ -75,6 +76,18 @@ def unfinite(student):
         replace(layer, bias=layer.bias * np.nan) if isinstance(layer, Linear) else layer for layer in student.layers
     )
     return replace(student, layers=tuple(layers))
+
+
+def test_a_student_is_small_coded_and_learns_from_the_personal_model():
+    given = cloth(train=200)
+    before, after = (compress_student(given, 0.2, steps) for steps in (0, 60))
+    for net, mask in (before, after):
+        assert parameter_count(net) <= 0.2 * parameter_count(given.personal) + sum(len(e.scales) for e in weighted(net))
+        assert {entry.layer for entry in mask.layers}
+        for layer in weighted(net):
+            assert np.abs(layer.weight.reshape(len(layer.weight), -1) / layer.scales[:, None]).max() < 32
+    losses = [mean_loss(realise(net), given.data.validation, given.spec) for net, _ in (before, after)]
+    assert losses[1] < 0.9 * losses[0]
 
 
 @pytest.mark.parametrize("spoil", [ruined, unfinite])

@@ -4,6 +4,7 @@ import torch
 from small_nets import GRAPHS, SPECS, built_in, graph, rows_for
 
 from fedtailor.protos.errors import PlanError
+from fedtailor.protos.mask import Mask
 from fedtailor.protos.net import Activation, Add, Linear, Net
 from fedtailor.strategies.compression.students import shallower, students
 from fedtailor.strategies.graph.realise import realise
@@ -20,11 +21,12 @@ def net_named(name):
 def test_students_are_small_enough_and_answer_in_the_same_shape(name, share):
     net = net_named(name)
     found = students(net, rows_for(net, 24), share)
-    for student in found:
+    for student, mask in found:
+        assert {entry.layer for entry in mask.layers if not entry.kept} == set(_weighted(net)) - set(_weighted(student))
         assert parameter_count(student) <= share * parameter_count(net)
         assert layer_shapes(student)[-1] == layer_shapes(net)[-1]
         assert set(_weighted(student)) <= set(_weighted(net))
-    depths = [len(student.layers) for student in found]
+    depths = [len(student.layers) for student, _ in found]
     assert depths == sorted(depths, reverse=True)
     assert len(set(depths)) == len(depths)
 
@@ -33,12 +35,12 @@ def test_students_are_small_enough_and_answer_in_the_same_shape(name, share):
 def test_there_is_one_of_a_tenth_that_uses_most_of_it(name):
     _, net = built_in(name)
     found = students(net, rows_for(net, 24), 0.1)
-    assert max(parameter_count(student) for student in found) > 0.08 * parameter_count(net)
+    assert max(parameter_count(student) for student, _ in found) > 0.08 * parameter_count(net)
 
 
 def test_the_whole_net_is_its_own_widest_student():
     _, net = built_in("mlp")
-    assert students(net, rows_for(net, 8), 1.0)[0] is net
+    assert students(net, rows_for(net, 8), 1.0)[0] == (net, Mask())
 
 
 def test_a_layer_of_one_shape_goes_with_its_activation():
