@@ -27,8 +27,9 @@ class Job:
     A round asks `fraction` of the devices present and is committed if at least `minimum_fraction` of those asked
     answered within `deadline_s`. The run starts once `minimum_devices` have joined, and waits `join_s` for them.
     `codec` writes down the devices' updates, `downlink` the base's own steps; what the latter leaves out stays with the
-    server until it can be said. `feedback`, `step_ahead` and `local_parameters` are explained with `Plan`.
-    `personal.method` may be `auto`: chosen per device from its data profile. `kappa` shrinks coordinates that few
+    server until it can be said. A codec `auto`, with its feedback and step ahead, is chosen by how often devices are
+    asked. `feedback`, `step_ahead` and `local_parameters` are explained with `Plan`. `personal.method` may be `auto`:
+    chosen per device from its data profile. `kappa` shrinks coordinates that few
     devices cover and `update_norm` clips each update; 0 switches either off. Over the last `cooldown` of the rounds the
     learning rate of training falls to a twentieth.
     """
@@ -43,7 +44,7 @@ class Job:
     deadline_s: float = 600.0
     seed: int = 0
     model: str | None = None
-    codec: CodecSpec = field(default_factory=lambda: CodecSpec(name="uniform", version=1))
+    codec: CodecSpec = field(default_factory=lambda: CodecSpec(name=AUTO, version=1))
     downlink: CodecSpec = field(default_factory=lambda: CodecSpec(name="fp32", version=1))
     feedback: bool = True
     step_ahead: float = 0.0

@@ -16,7 +16,7 @@ from fedtailor.protos.schema import schema_of
 from fedtailor.protos.summary import RoundRow
 from fedtailor.protos.wire import from_bytes
 from fedtailor.server.base import Base, base_from, checkpoint_of, first_base
-from fedtailor.server.job import Job, job_json
+from fedtailor.server.job import AUTO, Job, job_json
 from fedtailor.server.peer import Peer
 from fedtailor.server.progress import Progress
 from fedtailor.server.records import run_row, save_plan, save_profile
@@ -26,6 +26,7 @@ from fedtailor.server.rounds import Call, Clock, Exchange
 from fedtailor.server.rows import DeviceEntry, RoundEntry, RunRow, UpdateRow
 from fedtailor.server.training import traffic_rows
 from fedtailor.strategies.codec.codec import coder_of
+from fedtailor.strategies.codec.profile import Statistics, Uplink, profile
 from fedtailor.strategies.codec.ring import LONGEST
 from fedtailor.strategies.codec.shared_only import shared_part
 from fedtailor.strategies.models.model import initial_state, model_named
@@ -85,7 +86,8 @@ def check_names(job: Job) -> None:
     Raises:
         PlanError: it does not; the line says what it knows.
     """
-    coder_of(job.codec)
+    if job.codec.name != AUTO:
+        coder_of(job.codec)
     coder_of(job.downlink)
     if job.model is not None:
         model_named(job.model)
@@ -189,7 +191,15 @@ def _peers(registry: Registry) -> dict[str, Peer]:
         }
 
 
+def uplink_of(job: Job, parameters: int) -> Uplink:
+    """How devices write their updates: as the job says, or by how often it will ask them."""
+    if job.codec.name == AUTO:
+        return profile(job.fraction, Statistics(rounds=job.rounds, parameters=parameters))
+    return Uplink(codec=job.codec, feedback=job.feedback, step_ahead=job.step_ahead)
+
+
 def plan_template(job: Job, model: ModelSpec) -> Plan:
+    uplink = uplink_of(job, schema_of(initial_state(model, job.seed)).size)
     return Plan(
         device_id="",
         round=0,
@@ -200,12 +210,12 @@ def plan_template(job: Job, model: ModelSpec) -> Plan:
         personal=job.personal,
         personal_parameters=(),
         recipes=job.recipes,
-        codec=job.codec,
-        feedback=job.feedback,
+        codec=uplink.codec,
+        feedback=uplink.feedback,
         gate=job.gate,
         budget=Budget(),
         downlink=job.downlink,
-        step_ahead=job.step_ahead,
+        step_ahead=uplink.step_ahead,
         local_parameters=job.local_parameters,
     )
 

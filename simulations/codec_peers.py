@@ -39,6 +39,7 @@ DEVICES = 2  # whose updates are coded, of each kind
 
 CANDIDATES = (
     *(CodecSpec(name="uniform", version=1, args={"bits": bits}) for bits in range(2, 9)),
+    *(CodecSpec(name="deadzone", version=1, args={"step": round(0.125 * 1.2**step, 3)}) for step in range(30)),
     *(CodecSpec(name="ternary", version=1, args={"tau": tau / 20}) for tau in range(2, 18)),
     *(
         CodecSpec(name="topk", version=1, args={"share": round(0.002 * 1.35**step, 4), "levels": levels})

@@ -27,6 +27,10 @@ class BitWriter:
         for plane in range(int(widths.max(initial=0))):
             self._parts.append((values[widths > plane] >> plane & 1).astype(np.uint8))
 
+    def write_flags(self, flags: NDArray[np.bool_]) -> None:
+        """A bit for each [count]."""
+        self._parts.append(flags.view(np.uint8))
+
     def write_unary(self, values: NDArray[np.integer]) -> None:
         """Integers [count] of at least 0: as many zeros, then a one."""
         ends = np.cumsum(np.asarray(values, np.int64) + 1)
@@ -67,6 +71,15 @@ class BitReader:
             values[wide] |= self._take(wide.size).astype(np.int64) << plane
         return values
 
+    def read_flags(self, count: int) -> NDArray[np.bool_]:
+        """The inverse of `write_flags`.
+
+        Raises:
+            DecodeError: fewer bits are left.
+        """
+        self._demand(count)
+        return self._take(count).view(np.bool_)
+
     def read_unary(self, count: int) -> Integers:
         """The inverse of `write_unary`.
 
@@ -74,7 +87,11 @@ class BitReader:
             DecodeError: fewer numbers are left.
         """
         self._demand(count)
-        ends = np.flatnonzero(self._bits[self._at :])[:count]
+        within = 2 * count + 64  # bits to look at: most often enough, all that are left only if not
+        ends = np.flatnonzero(self._bits[self._at : self._at + within])[:count]
+        while ends.size < count and within < self.left:
+            within *= 2
+            ends = np.flatnonzero(self._bits[self._at : self._at + within])[:count]
         if ends.size < count:
             raise DecodeError(f"payload ends early: {count} numbers in unary expected, {ends.size} left")
         self._at += int(ends[-1]) + 1 if count else 0

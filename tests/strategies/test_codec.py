@@ -47,6 +47,7 @@ BOUNDS = {
     "topk": no_more_than_was_there,
     "stc": no_more_than_was_there,
     "rotate": no_more_than_its_longest_piece_spreads,
+    "deadzone": no_more_than_was_there,
     "linear": no_more_than_was_there,
     "ternary": no_more_than_was_there,
 }

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis.strategies import floats, integers
 
 from fedtailor.strategies.codec.codec import coder_of
-from fedtailor.strategies.codec.profile import LEAST, MOST, SAID, Statistics, profile
+from fedtailor.strategies.codec.profile import LEAST, MOST, OFTEN, SAID, Statistics, profile
 
 SHARES = floats(0.01, 1.0)
+RARE = floats(0.01, OFTEN, exclude_max=True)
 PARAMETERS = 1_000_000
 
 
@@ -22,7 +23,7 @@ def test_whatever_is_chosen_is_a_codec_that_is_known(participation, rounds, para
     assert 0 <= chosen.step_ahead <= 1
 
 
-@given(rarely=SHARES, often=SHARES, rounds=integers(3, 1000))
+@given(rarely=RARE, often=RARE, rounds=integers(3, 1000))
 def test_who_is_asked_more_rarely_says_no_less_at_a_time(rarely, often, rounds):
     rarely, often = sorted((rarely, often))
     few, many = uplink(often, rounds).codec, uplink(rarely, rounds).codec
@@ -35,6 +36,13 @@ def test_who_is_asked_more_rarely_says_no_less_at_a_time(rarely, often, rounds):
 def test_over_a_run_a_device_names_the_same_share_of_coordinates_however_often_it_is_asked():
     for participation in (0.1, 0.2, 0.3):
         assert participation * 80 * uplink(participation).codec.args["share"] == pytest.approx(SAID)
+
+
+@given(participation=floats(OFTEN, 1.0), rounds=integers(1, 1000))
+def test_who_is_asked_often_says_nearly_all_and_starts_from_the_base_itself(participation, rounds):
+    chosen = uplink(participation, rounds)
+    assert (chosen.codec.name, chosen.codec.args, chosen.feedback) == ("uniform", {"bits": 3}, True)
+    assert chosen.step_ahead == 0
 
 
 def test_a_device_that_is_asked_once_or_twice_keeps_no_state():
