@@ -41,12 +41,11 @@ def codec(
 
     FLEET.npz holds rows by device; without it, they are those of ten people's smart-watches.
     """
-    from fedtailor.cli.output import print_json, print_rich, stderr
+    from fedtailor.cli.output import stderr
     from fedtailor.cli.progress import shown_progress
     from fedtailor.simulations.codec_accuracy import Terms
     from fedtailor.simulations.codec_bench import Halves, bench_codec
     from fedtailor.simulations.codec_methods import methods_named
-    from fedtailor.simulations.codec_plot import codec_svg
 
     terms = Terms(
         methods=methods_named([name for name in methods.split(",") if name]),
@@ -62,12 +61,19 @@ def codec(
         make(out)
     with shown_progress(stderr()) as progress:
         found = bench_codec(fleet, terms, Halves(accuracy=accuracy or not speed, speed=speed or not accuracy), progress)
+    _show(found, per_round, plot=plot, as_json=as_json)
+
+
+def _show(found: "Found", per_round: int, *, plot: Path | None, as_json: bool) -> None:
+    from fedtailor.cli.output import print_json, print_rich
+    from fedtailor.simulations.codec_plot import codec_svg
+
     if plot:
         plot.write_text(codec_svg(found.methods), encoding="utf-8")
     if as_json:
         print_json(asdict(found))
     else:
-        for table in _tables(found, terms.per_round):
+        for table in _tables(found, per_round):
             print_rich(table)
 
 

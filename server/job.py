@@ -45,7 +45,7 @@ class Job:
     seed: int = 0
     model: str | None = None
     codec: CodecSpec = field(default_factory=lambda: CodecSpec(name=AUTO, version=1))
-    downlink: CodecSpec = field(default_factory=lambda: CodecSpec(name="fp32", version=1))
+    downlink: CodecSpec = field(default_factory=lambda: CodecSpec(name="deadzone", version=1))
     feedback: bool = True
     step_ahead: float = 0.0
     local_parameters: tuple[str, ...] = ()

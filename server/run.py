@@ -8,7 +8,7 @@ from flwr.serverapp import Grid
 from sqlalchemy import func, select
 
 from fedtailor.protos.budget import Budget
-from fedtailor.protos.errors import RegistryError, RoundError
+from fedtailor.protos.errors import PlanError, RegistryError, RoundError
 from fedtailor.protos.messages import Profile
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import Plan
@@ -25,8 +25,8 @@ from fedtailor.server.roster import PROFILE, Roster, enrol, wait_for_nodes
 from fedtailor.server.rounds import Call, Clock, Exchange
 from fedtailor.server.rows import DeviceEntry, RoundEntry, RunRow, UpdateRow
 from fedtailor.server.training import traffic_rows
+from fedtailor.server.uplink import uplink_of
 from fedtailor.strategies.codec.codec import coder_of
-from fedtailor.strategies.codec.profile import Statistics, Uplink, profile
 from fedtailor.strategies.codec.ring import LONGEST
 from fedtailor.strategies.codec.shared_only import shared_part
 from fedtailor.strategies.models.model import initial_state, model_named
@@ -88,6 +88,10 @@ def check_names(job: Job) -> None:
     """
     if job.codec.name != AUTO:
         coder_of(job.codec)
+    elif job.codec.args:
+        raise PlanError(
+            f"codec auto takes no parameters, got {', '.join(job.codec.args)}; name the codec that has them"
+        )
     coder_of(job.downlink)
     if job.model is not None:
         model_named(job.model)
@@ -189,13 +193,6 @@ def _peers(registry: Registry) -> dict[str, Peer]:
             )
             for device in session.scalars(select(DeviceEntry))
         }
-
-
-def uplink_of(job: Job, parameters: int) -> Uplink:
-    """How devices write their updates: as the job says, or by how often it will ask them."""
-    if job.codec.name == AUTO:
-        return profile(job.fraction, Statistics(rounds=job.rounds, parameters=parameters))
-    return Uplink(codec=job.codec, feedback=job.feedback, step_ahead=job.step_ahead)
 
 
 def plan_template(job: Job, model: ModelSpec) -> Plan:

@@ -27,6 +27,7 @@ from fedtailor.server.rows import (
     VariantRow,
 )
 from fedtailor.server.training import TRAIN
+from fedtailor.server.uplink import uplink_of
 from fedtailor.strategies.task import TASKS
 
 FP32_BYTES = 4
@@ -44,6 +45,7 @@ def summarise(registry: Registry) -> Summary:
             raise RegistryError(f"{registry.name}: holds no run yet; run a job into it first")
         model = from_bytes(ModelSpec, run.spec, sender=registry.name)
         job = job_from_json(run.job_json)
+        codec = uplink_of(job, run.parameters).codec
         task = TASKS[model.kind]
         devices = _devices(session, registry.name)
         withdrawn = session.scalars(select(CohortRow.recipe).where(CohortRow.withdrawn).order_by(CohortRow.recipe))
@@ -54,7 +56,7 @@ def summarise(registry: Registry) -> Summary:
             metric=task.metric,
             better=task.better,
             model=f"{model.name} v{model.version}, {run.parameters:,} parameters",
-            codec=f"{job.codec.name} v{job.codec.version}",
+            codec=f"{codec.name} v{codec.version}",
             base_fp32_bytes=FP32_BYTES * run.parameters,
             seed=job.seed,
             machine=run.machine,

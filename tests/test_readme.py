@@ -133,7 +133,11 @@ def test_the_fleet_file_in_the_readme_is_read_as_shown(tmp_path):
     (tmp_path / "fleet.toml").write_text(shown, encoding="utf-8")
     (tmp_path / "shops.npz").write_bytes(b"")
     fleet = load_fleet(tmp_path / "fleet.toml")
-    assert (fleet.devices, fleet.dropout, fleet.job.rounds, fleet.job.codec.name) == (24, 0.1, 60, "int8")
+    assert (fleet.devices, fleet.dropout, fleet.job.rounds, fleet.job.codec.name) == (24, 0.1, 60, "uniform")
+    assert [(recipe.name, recipe.speed, recipe.student) for recipe in fleet.job.recipes] == [
+        ("small", 2, 1),
+        ("student", 1, 0.1),
+    ]
     assert [member.budget.latency_ms for member in fleet.members] == [5.0]
 
 

@@ -115,4 +115,4 @@ def _one_bucket(size: int) -> Integers:
     return np.full(min(size, 1), size, np.int64)
 
 
-DEADZONE = register(Codec(name="deadzone", version=1, defaults={"step": 2.0}, make=deadzone))
+DEADZONE = register(Codec(name="deadzone", version=1, defaults={"step": 1.0}, make=deadzone))

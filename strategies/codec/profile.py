@@ -6,7 +6,7 @@ is a share of the largest value leaves out most of an update with heavy tails, a
 device is asked; one that follows the update's own quantile, with all that is kept sent as its mean, loses least.
 Training from the base and the whole residual (Xu et al. 2021, arXiv:2008.05823) wins where devices are asked rarely and
 loses 4 to 10 points where all are asked (smart-watches, 10 devices, 40 rounds): each then follows its own residual.
-There, sparse updates fall behind, and coarse ones do not.
+There, a share of 1 % falls 4 points behind fp32, and steps of twice the root mean square do not.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def profile(participation: float, statistics: Statistics) -> Uplink:
     if not 0 < participation <= 1:
         raise ValueError(f"profile: participation must be above 0 and at most 1, got {participation:g}")
     if participation >= OFTEN:
-        return Uplink(codec=CodecSpec(name="uniform", version=1, args={"bits": 3}), feedback=True, step_ahead=0.0)
+        return Uplink(codec=CodecSpec(name="deadzone", version=1, args={"step": 2}), feedback=True, step_ahead=0.0)
     asked = participation * statistics.rounds
     if asked * MOST < SAID:
         return Uplink(codec=CodecSpec(name="rotate", version=1), feedback=False, step_ahead=0.0)

@@ -14,6 +14,7 @@ from fedtailor.protos.messages import Profile
 from fedtailor.protos.plan import CodecSpec
 from fedtailor.protos.wire import from_bytes
 from fedtailor.server.registry import open_registry
+from fedtailor.server.run import check_names
 from fedtailor.strategies.models.model import initial_state
 
 
@@ -179,6 +180,11 @@ def test_replies_nobody_waits_for_are_noted_and_ignored(tmp_path):
     summary, _ = run(tmp_path, grid, replace(JOB, rounds=1))
     assert summary.rounds[0].answered == 2
     assert summary.rounds[0].problems == ("device a, train: answered twice; ignored",)
+
+
+def test_a_codec_that_is_to_be_chosen_takes_no_parameters():
+    with pytest.raises(PlanError, match="codec auto takes no parameters, got bits"):
+        check_names(replace(JOB, codec=CodecSpec(name="auto", version=1, args={"bits": 4})))
 
 
 def test_an_unknown_codec_is_refused_before_anything_is_sent(tmp_path):

@@ -41,7 +41,7 @@ def test_over_a_run_a_device_names_the_same_share_of_coordinates_however_often_i
 @given(participation=floats(OFTEN, 1.0), rounds=integers(1, 1000))
 def test_who_is_asked_often_says_nearly_all_and_starts_from_the_base_itself(participation, rounds):
     chosen = uplink(participation, rounds)
-    assert (chosen.codec.name, chosen.codec.args, chosen.feedback) == ("uniform", {"bits": 3}, True)
+    assert (chosen.codec.name, chosen.codec.args, chosen.feedback) == ("deadzone", {"step": 2}, True)
     assert chosen.step_ahead == 0
 
 

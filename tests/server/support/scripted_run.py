@@ -17,6 +17,7 @@ JOB = Job(
     deadline_s=20.0,
     join_s=5.0,
     codec=CodecSpec(name="fp32", version=1),
+    downlink=CodecSpec(name="fp32", version=1),
     recipes=RECIPES,
     server_momentum=0.0,
     cooldown=0.0,
