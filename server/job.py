@@ -15,7 +15,7 @@ PERSONAL = PersonalPlan(method=AUTO, epochs=30, batch_size=16, learning_rate=0.0
 GATE = GatePlan()
 LADDER = (
     Recipe(name="int8", shrink=1, precision="int8"),
-    *(Recipe(name=f"x{shrink}", shrink=shrink, distil_steps=200) for shrink in (8, 16, 32, 48, 64)),
+    *(Recipe(name=f"x{shrink}", shrink=shrink, distil_steps=200) for shrink in (6, 16, 32, 48, 64)),
 )
 STUDENT = Recipe(name="student", shrink=1, student=0.1, distil_steps=600)
 

@@ -10,7 +10,7 @@ from fedtailor.strategies.codec.profile import Uplink
 
 AHEAD = 0.5
 RAW = CodecSpec(name="fp32", version=1)
-SPARSE = CodecSpec(name="topk", version=1, args={"share": 0.04, "levels": 4})
+COARSE = CodecSpec(name="deadzone", version=1, args={"step": 3})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ METHODS = {
         _stateless("rotate1", _spec("rotate")),
         *_with_and_without_ahead("ternary", _spec("ternary", tau=0.65)),
         Method(name=OURS, uplink=None),
-        Method(name=f"{OURS}-downlink", uplink=None, downlink=SPARSE),
+        Method(name=f"{OURS}-downlink", uplink=None, downlink=COARSE),
     )
 }
 

@@ -80,7 +80,7 @@ def test_a_base_of_the_other_devices_is_fine_tuned_and_every_recipe_tried(tmp_pa
     heard = []
     found = run(wish(tmp_path), store, lambda stage, *_: heard.append(stage))
     assert list(dict.fromkeys(heard)) == ["train a base", "fine-tune", "tailor"]
-    assert [candidate.rung.recipe for candidate in found.candidates] == ["fp32", "int8", "x12"]
+    assert [candidate.rung.recipe for candidate in found.candidates] == ["fp32", "int8", "x12", "student"]
     assert found.problems == ()
     assert found.chosen in [candidate.rung for candidate in found.candidates]
     assert found.reference.test_score > 0.8
@@ -150,7 +150,7 @@ def test_weights_are_taken_as_they_are(tmp_path, store, mine, model):
 def test_a_model_of_ones_own_with_batch_norm_is_trained_and_tailored(tmp_path, store, mine):
     found = run(wish(tmp_path, mine("normed")), store)
     assert (found.whole, found.problems) == (False, ())
-    assert [candidate.rung.recipe for candidate in found.rungs] == ["int8", "x12"]
+    assert [candidate.rung.recipe for candidate in found.rungs] == ["int8", "x12", "student"]
     assert found.reference.test_score > 0.8
 
 
