@@ -7,7 +7,7 @@ from fedtailor.protos.messages import Broadcast, Hop
 from fedtailor.protos.plan import CodecSpec
 from fedtailor.protos.schema import Floats, Schema
 from fedtailor.strategies.codec.bits import Integers
-from fedtailor.strategies.codec.codec import Coder, Encoded, coder_of
+from fedtailor.strategies.codec.codec import Coder, Encoded, coder_of, decode_within
 from fedtailor.strategies.codec.context import Context
 from fedtailor.strategies.codec.envelope import short_hash
 from fedtailor.strategies.codec.exact import read_exact, write_exact
@@ -87,12 +87,4 @@ def decode_hop(hop: Hop, context: Context, coder: Coder) -> list[Floats]:
     Raises:
         DecodeError: the codec's limits do not allow it, or its bytes are damaged.
     """
-    scales, least, most = coder.limits(context.schema)
-    if len(hop.scales) != scales or not least <= len(hop.payload) <= most:
-        raise DecodeError(
-            f"{len(hop.scales)} scales and {len(hop.payload)} bytes came, expected {scales} and {least} to {most}"
-        )
-    if not all(np.isfinite(scale) and scale > 0 for scale in hop.scales):
-        raise DecodeError("a scale is not finite and above 0")
-    with np.errstate(over="ignore", invalid="ignore"):  # of large scales; what comes of it must lie on the grid
-        return coder.decode(Encoded(scales=hop.scales, payload=hop.payload), context)
+    return decode_within(coder, Encoded(scales=hop.scales, payload=hop.payload), context)

@@ -16,8 +16,8 @@ Steps = NDArray[np.int32]  # whole steps of the public base's dyadic grid
 class Context:
     """The coordinates that are sent, and integers about each: the same on every platform, whatever a device missed.
 
-    schema: names and shapes of what is sent. base: the public base [schema.size]. moved: what it has changed since the
-    base that the device held before it [schema.size]; zeros where it held none.
+    schema: names and shapes of what is sent. base: the public base [schema.size]. moved: what it has changed over the
+    last four to seven commits [schema.size] (`public_base.py`); zeros at the start.
     """
 
     schema: Schema

@@ -1,6 +1,5 @@
 """The envelope around one update: who, which round, which base, which codec, checked before anything is decoded."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from zlib import crc32
@@ -12,7 +11,7 @@ from fedtailor.protos.messages import Update
 from fedtailor.protos.plan import CodecSpec
 from fedtailor.protos.schema import Floats, Schema
 from fedtailor.protos.wire import to_bytes
-from fedtailor.strategies.codec.codec import CODECS, Coder, Encoded, coder_of
+from fedtailor.strategies.codec.codec import CODECS, Encoded, coder_of, decode_within
 from fedtailor.strategies.codec.context import Context
 from fedtailor.strategies.codec.masking import by_tensor, gather, narrow, scatter
 from fedtailor.strategies.codec.sent_mask import NO_MASKS, KnownMasks, SentMask, mask_hash, read_mask, write_mask
@@ -98,7 +97,7 @@ def decode_update(
         _check_header(update, context.schema, expected)
         kept = _mask_of(update, context.schema, known_masks)
         seen = context if kept is None else narrow(context, kept)
-        delta = _decode(update, coder, seen)
+        delta = decode_within(coder, Encoded(scales=update.scales, payload=update.payload), seen)
     except DecodeError as error:
         where = f"device {expected.device_id}, round {expected.round}"
         raise DecodeError(f"{where}: {error}; this update is skipped") from error
@@ -159,27 +158,3 @@ def _mask_of(update: Update, schema: Schema, known: KnownMasks) -> Kept | None:
     if not kept.any():
         raise DecodeError(f"mask {update.mask_hash.hex()} keeps none of {schema.size} coordinates, expected 1 or more")
     return kept
-
-
-def _decode(update: Update, coder: Coder, context: Context) -> list[Floats]:
-    encoded = Encoded(scales=update.scales, payload=update.payload)
-    _check_limits(encoded, coder, context.schema)
-    with np.errstate(over="ignore", invalid="ignore"):  # of large scales; what comes of it is checked below
-        delta = coder.decode(encoded, context)
-    for name, tensor in zip(context.schema.names, delta, strict=True):
-        if not np.isfinite(tensor).all():
-            raise DecodeError(f"layer {name!r} holds NaN or infinity")
-    return delta
-
-
-def _check_limits(encoded: Encoded, coder: Coder, schema: Schema) -> None:
-    scales, least, most = coder.limits(schema)
-    if len(encoded.scales) != scales:
-        raise DecodeError(f"{len(encoded.scales)} scales came, expected {scales}")
-    for at, scale in enumerate(encoded.scales):
-        if not (math.isfinite(scale) and scale > 0):
-            raise DecodeError(f"scale {at} is {scale!r}, expected one that is finite and above 0")
-    if not least <= len(encoded.payload) <= most:
-        raise DecodeError(
-            f"the payload has {len(encoded.payload)} bytes, expected {least} to {most} for {schema.size} parameters"
-        )

@@ -76,7 +76,7 @@ def test_a_step_off_the_grid_is_refused():
 @pytest.mark.parametrize("scales", [(1.0,), (float("nan"),)])
 def test_scales_that_the_codec_does_not_have_are_refused(scales):
     hop = replace(WAYS["chain"].hops[0], scales=scales)
-    refused(replace(WAYS["chain"], hops=(hop,)), "1 scales and .* bytes came, expected 0")
+    refused(replace(WAYS["chain"], hops=(hop,)), "1 scales came, expected 0")
 
 
 @settings(max_examples=200)
