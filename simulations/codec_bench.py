@@ -39,11 +39,14 @@ def bench_codec(fleet: Fleet, terms: Terms, halves: Halves, progress: Progress) 
     Raises:
         DataError, ConfigError, PlanError: the fleet's rows cannot be used.
     """
+    methods, peers = _accuracy(fleet, terms, progress) if halves.accuracy else ((), ())
     speed = bench_speed(TIMED, SIZES, progress) if halves.speed else []
-    if not halves.accuracy:
-        return Found(speed=tuple(speed))
+    return Found(methods=methods, peers=peers, speed=tuple(speed))
+
+
+def _accuracy(fleet: Fleet, terms: Terms, progress: Progress) -> tuple[tuple[MethodRow, ...], tuple[PeerRow, ...]]:
     methods = method_rows(bench_accuracy(fleet, terms, progress))
     progress("peer", 0, 1, "")
     peers = match_peers(Match(fleet=fleet, per_round=terms.per_round))
     progress("peer", 1, 1, "")
-    return Found(methods=tuple(methods), peers=tuple(peers), speed=tuple(speed))
+    return tuple(methods), tuple(peers)
