@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedtailor.cli.bench_codec import codec
+from fedtailor.cli.bench_learning import learning
+from fedtailor.cli.bench_merge import merge
+from fedtailor.cli.bench_pace import pace
 from fedtailor.cli.bench_variants import variants
+from fedtailor.cli.bench_weak import weak
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
 bench = typer.Typer(help="References and comparisons.", no_args_is_help=True)
 bench.command()(variants)
 bench.command()(codec)
+bench.command()(learning)
+bench.command()(weak)
+bench.command()(pace)
+bench.command()(merge)
 
 
 @bench.callback()

@@ -1,7 +1,9 @@
 """The command `fedtailor`: one file per subcommand, one place where faults become exit codes."""
 
+import signal
 import sys
 from importlib.metadata import version
+from types import FrameType
 from typing import Annotated
 
 import click
@@ -16,6 +18,7 @@ from fedtailor.cli.simulate import simulate
 from fedtailor.protos.errors import FedTailorError
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C, as shells do
+TERMINATED = 143  # what shells make of SIGTERM
 
 app = typer.Typer(
     name="fedtailor",
@@ -50,6 +53,7 @@ def _options(
 
 def main() -> None:
     """Entry point: a fault of the input is one line on stderr and exit code 2, one of ours a traceback and 1."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -59,9 +63,16 @@ def main() -> None:
         _fail(f"{error.format_message()} (fedtailor --help lists what is known)", 2)
     except FedTailorError as error:
         _fail(str(error), 2)
-    if code == INTERRUPTED:
-        _fail("stopped", INTERRUPTED)
+    except SystemExit as ending:
+        code = ending.code
+    if code in (INTERRUPTED, TERMINATED):
+        _fail("stopped", code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    """As Ctrl-C does: what is open is closed, and child processes are ended."""
+    raise SystemExit(TERMINATED)
 
 
 def _fail(message: str, code: int) -> None:

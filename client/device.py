@@ -1,4 +1,4 @@
-"""What the device's side of fedtailor stands on: its rows, its store, its budget, its hardware."""
+"""What the device's side of fedtailor stands on: its rows, its store, its budget, its hardware, its tags."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ class Device:
     store: DeviceStore
     budget: Budget
     hardware: Callable[[], DeviceProfile]
+    tags: tuple[str, ...] = ()
 
     @property
     def device_id(self) -> str:

@@ -14,6 +14,8 @@ Array = NDArray[Any]
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLITS = ("train", "validation", "test")
+ROUND_KEYS = ("from_round", "until_round")
+ROW_KEYS = ("x", "y", "device", "split", *ROUND_KEYS)
 MOST_OUTPUTS = 65_536  # above it, numbers that are no classes (times, prices) were stored as integers
 
 
@@ -23,12 +25,16 @@ class FleetArrays:
 
     y: int64 [N] (classes), float32 [N] (regression) or integer [N, T] (next token). `device` [N] names the owner of a
     row, None if nobody does; `split` [N] is 0 train, 1 validation, 2 test, None for the format's own 60/15/25.
+    `from_round` and `until_round` int64 [N] are the first and the last round in which the device has a row, round 0
+    being the one in which it joins; None: from round 0, and for good.
     """
 
     x: Array
     y: Array
     device: NDArray[np.str_] | None = None
     split: NDArray[np.uint8] | None = None
+    from_round: NDArray[np.int64] | None = None
+    until_round: NDArray[np.int64] | None = None
     class_names: tuple[str, ...] = ()
     about: str = ""
 
@@ -46,6 +52,19 @@ class FleetArrays:
             return 1
         largest = self.y.max() if self.kind == CLASSIFICATION else max(self.x.max(), self.y.max())
         return max(int(largest) + 1, len(self.class_names))
+
+    def only(self, rows: Array) -> "FleetArrays":
+        """These rows alone, numbered or by a mask [N]."""
+        columns = {key: column[rows] for key in ROW_KEYS if (column := getattr(self, key)) is not None}
+        return replace(self, **columns)
+
+    def in_round(self, rows: NDArray[np.intp], round_: int | None) -> NDArray[np.intp]:
+        """Those of the rows numbered that their device has in a round; all of them where that is None."""
+        if round_ is not None and self.from_round is not None:
+            rows = rows[self.from_round[rows] <= round_]
+        if round_ is not None and self.until_round is not None:
+            rows = rows[self.until_round[rows] >= round_]
+        return rows
 
     def noted(self, remark: str) -> "FleetArrays":
         """The same rows, with what was done to them added to `about`."""
@@ -70,8 +89,10 @@ def check_arrays(raw: Mapping[str, Array], source: str) -> FleetArrays:
     _check_numbers(x, y, device, source)
     if _kind(y) != NEXT_TOKEN:
         y = y.astype(np.int64 if _kind(y) == CLASSIFICATION else np.float32)
+    rounds = {key: _rounds(raw, key, len(y), source) for key in ROUND_KEYS}
     names, about = _names(raw, source), _about(raw, source)
-    arrays = FleetArrays(x=x, y=y, device=device, split=split, class_names=names, about=about)
+    arrays = FleetArrays(x=x, y=y, device=device, split=split, class_names=names, about=about, **rounds)
+    _check_rounds(arrays, source)
     if names and arrays.kind != REGRESSION and len(names) < arrays.outputs:
         raise _problem(source, "class_names", f"a name for each of {arrays.outputs} classes", f"{len(names)} names")
     return arrays
@@ -79,11 +100,8 @@ def check_arrays(raw: Mapping[str, Array], source: str) -> FleetArrays:
 
 def raw_arrays(arrays: FleetArrays) -> dict[str, Array]:
     """The inverse of `check_arrays`: arrays by key, what is absent left out."""
-    raw: dict[str, Array] = {"x": arrays.x, "y": arrays.y, "about": np.array(arrays.about)}
-    if arrays.device is not None:
-        raw["device"] = arrays.device
-    if arrays.split is not None:
-        raw["split"] = arrays.split
+    raw = {key: column for key in ROW_KEYS if (column := getattr(arrays, key)) is not None}
+    raw["about"] = np.array(arrays.about)
     if arrays.class_names:
         raw["class_names"] = np.array(arrays.class_names)
     return raw
@@ -162,6 +180,30 @@ def _split(split: Array, rows: int, source: str) -> NDArray[np.uint8]:
     if not (split == TRAIN).any():
         raise _problem(source, "split", "at least one row to train on (0)", "none")
     return split.astype(np.uint8)
+
+
+def _rounds(raw: Mapping[str, Array], key: str, rows: int, source: str) -> NDArray[np.int64] | None:
+    if key not in raw:
+        return None
+    rounds = raw[key]
+    if rounds.dtype.kind not in "iu" or rounds.shape != (rows,):
+        raise _problem(source, key, f"integers [{rows}], one a row", _text(rounds))
+    if (rounds < 0).any():
+        raise _problem(source, key, "rounds from 0 on", f"{rounds[rounds < 0][0]} in row {int((rounds < 0).argmax())}")
+    if "split" not in raw:
+        raise _problem(source, "split", f"which rows train and which test, beside {key}", "no such key")
+    return rounds.astype(np.int64)
+
+
+def _check_rounds(arrays: FleetArrays, source: str) -> None:
+    """A row must be there in some round, and one to train on when the fleet joins."""
+    first = np.zeros(len(arrays), np.int64) if arrays.from_round is None else arrays.from_round
+    if arrays.until_round is not None and (gone := arrays.until_round < first).any():
+        row = int(gone.argmax())
+        expected = f"no round before from_round ({first[row]})"
+        raise _problem(source, "until_round", expected, f"{arrays.until_round[row]} in row {row}")
+    if arrays.split is not None and not (first[arrays.split == TRAIN] == 0).any():
+        raise _problem(source, "from_round", "at least one row to train on from round 0", "none")
 
 
 def _names(raw: Mapping[str, Array], source: str) -> tuple[str, ...]:

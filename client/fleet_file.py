@@ -49,8 +49,10 @@ class FleetFile:
         """Devices in sorted order."""
         return tuple(self.rows)
 
-    def device(self, device_id: str) -> DeviceData:
+    def device(self, device_id: str, round_: int | None = None) -> DeviceData:
         """Copies of one device's rows, uint8 features scaled to [0, 1], tokens as int64.
+
+        Those that it has in a round of the job, as `from_round` and `until_round` say; without one, all of them.
 
         Raises:
             DataError: the file has no such device.
@@ -60,7 +62,7 @@ class FleetFile:
                 f"{len(self.rows)} devices, {min(self.rows)!r} to {max(self.rows)!r}" if self.rows else "no devices"
             )
             raise DataError(f"{self.path}: device: expected one of the file's {owners}, got {device_id!r}")
-        rows = self.rows[device_id]
+        rows = self.arrays.in_round(self.rows[device_id], round_)
         split = default_split(len(rows)) if self.arrays.split is None else self.arrays.split[rows]
         train, validation, test = (self._samples(rows[split == part]) for part in range(len(SPLITS)))
         return DeviceData(device_id, self.kind, self.outputs, train, validation, test)

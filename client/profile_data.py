@@ -12,21 +12,19 @@ from fedtailor.protos.samples import DeviceData
 
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _BLOCK_VALUES = 2**18  # 2 MB in float64, however large the data
-_SMALLEST_DEVIATION = 1e-6  # of a channel that was constant, in units of its mean or 1
 
 
-def profile_data(data: DeviceData, previous: DataProfile | None) -> DataProfile:
-    """Counts and moments of the train split; without rows the counts are 0 and the moments empty.
+def profile_data(data: DeviceData, round_: int = 0) -> DataProfile:
+    """Counts and moments of the train split as of `round_`; without rows the counts are 0 and the moments empty.
 
-    Variances are over the population. `drift` is the largest |mean - previous mean| of a channel in its previous
-    standard deviations; None without a comparable previous profile (none, no rows, tokens, other channels).
+    Variances are over the population.
 
     Raises:
         DataError: a class or symbol is outside 0 to `outputs` - 1, or a feature or target is NaN or infinite.
     """
     x, y = data.train.x, data.train.y
     with np.errstate(invalid="ignore"):  # infinities are reported below
-        means, variances = _channel_moments(x)
+        means, variances = channel_moments(x)
     numeric = data.kind == REGRESSION and len(y) > 0
     target = y.astype(np.float64) if numeric else np.zeros(0)
     for what, values in (("feature channel", means + variances), ("target", tuple(target))):
@@ -48,7 +46,7 @@ def profile_data(data: DeviceData, previous: DataProfile | None) -> DataProfile:
         target_variance=float(target.var()) if numeric else 0.0,
         feature_means=means,
         feature_variances=variances,
-        drift=_drift(means, previous),
+        round=round_,
     )
 
 
@@ -64,7 +62,7 @@ def _counts(data: DeviceData) -> tuple[int, ...]:
     return tuple(np.bincount(labels, minlength=data.outputs).tolist())
 
 
-def _channel_moments(x: NDArray[np.generic]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_moments(x: NDArray[np.generic]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and variance along the last axis, block by block in float64; both empty for tokens and without rows.
 
     Blocks are joined as in Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", eq. 2.1:
@@ -89,11 +87,3 @@ def _blocks(x: NDArray[np.generic]) -> Iterator[NDArray[np.float64]]:
     rows = max(1, _BLOCK_VALUES // max(1, x[0].size))
     for at in range(0, len(x), rows):
         yield x[at : at + rows].astype(np.float64).reshape(-1, x.shape[-1])
-
-
-def _drift(means: tuple[float, ...], previous: DataProfile | None) -> float | None:
-    if previous is None or not means or len(previous.feature_means) != len(means):
-        return None
-    before = np.array(previous.feature_means)
-    deviation = np.maximum(np.sqrt(previous.feature_variances), _SMALLEST_DEVIATION * np.maximum(1, np.abs(before)))
-    return float((np.abs(np.array(means) - before) / deviation).max())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import TrainPlan
 from fedtailor.protos.samples import Samples
-from fedtailor.protos.schema import State
+from fedtailor.protos.schema import Doubles, State
 from fedtailor.strategies.answers import answers, mean_loss
 from fedtailor.strategies.models.model import build, load_state, read_state
 from fedtailor.strategies.task import TASKS
@@ -21,6 +21,7 @@ from fedtailor.strategies.train_step import backward, forward, in_layers
 
 Penalty = Callable[[nn.Module], None]
 Schedule = Callable[[float], float]  # from the share of training done to the share of the learning rate
+Loss = Callable[[Tensor, Tensor, ModelSpec], Tensor]  # of outputs and labels; a mean over rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +52,13 @@ def train(
     seed: int,
     schedule: Schedule = constant,
     after_backward: Penalty | None = None,
+    loss: Loss | None = None,
 ) -> Trained:
     """Train a copy of `start` for `plan.epochs` over `samples`; as `fit`."""
     began = time.thread_time()
     module = _module_of(start, spec)
-    loss = fit(module, samples, spec, plan, seed=seed, schedule=schedule, after_backward=after_backward)
-    return Trained(read_state(module), loss, time.thread_time() - began)
+    last = fit(module, samples, spec, plan, seed=seed, schedule=schedule, after_backward=after_backward, loss=loss)
+    return Trained(read_state(module), last, time.thread_time() - began)
 
 
 def fit(
@@ -68,10 +70,12 @@ def fit(
     seed: int,
     schedule: Schedule = constant,
     after_backward: Penalty | None = None,
+    loss: Loss | None = None,
 ) -> float:
     """Train the module's parameters in place for `plan.epochs`; the mean loss of the last epoch, 0 without rows.
 
-    `after_backward` may change the gradients before each step (a proximal term, frozen layers).
+    `after_backward` may change the gradients before each step (a proximal term, frozen layers). `loss` is the task's,
+    if it is not given.
     Rows are shuffled by `seed`; equal arguments give equal bits on one platform.
 
     Raises:
@@ -82,12 +86,12 @@ def fit(
     )
     outputs = partial(forward, in_layers(module), footprint=plan.footprint)
     steps = plan.epochs * math.ceil(len(samples) / plan.batch_size)
-    losses = []
+    losses, measure = [], loss or TASKS[spec.kind].loss
     for step, batch in enumerate(_batches(samples, plan, seed)):
         for group in optimiser.param_groups:
             group["lr"] = plan.learning_rate * schedule(step / steps)
         optimiser.zero_grad()
-        losses.append(backward(partial(_loss, outputs, spec, batch), len(batch[0]), plan.footprint))
+        losses.append(backward(partial(_loss, outputs, measure, spec, batch), len(batch[0]), plan.footprint))
         if after_backward:
             after_backward(module)
         if plan.clip_norm:
@@ -109,15 +113,22 @@ def loss_of_state(state: State, spec: ModelSpec, samples: Samples) -> float:
     return mean_loss(_module_of(state, spec), samples, spec)
 
 
+def surprise_of_state(state: State, spec: ModelSpec, samples: Samples) -> Doubles:
+    """What each row [rows] costs a state, at least one row: `Task.row_surprise`."""
+    return TASKS[spec.kind].row_surprise(answers(_module_of(state, spec), samples).numpy(), samples.y)
+
+
 def _module_of(state: State, spec: ModelSpec) -> nn.Module:
     module = build(spec)
     load_state(module, state)
     return module
 
 
-def _loss(outputs: Callable[[Tensor], Tensor], spec: ModelSpec, batch: tuple[Tensor, Tensor], part: slice) -> Tensor:
+def _loss(
+    outputs: Callable[[Tensor], Tensor], loss: Loss, spec: ModelSpec, batch: tuple[Tensor, Tensor], part: slice
+) -> Tensor:
     x, y = batch
-    return TASKS[spec.kind].loss(outputs(x[part]), y[part], spec)
+    return loss(outputs(x[part]), y[part], spec)
 
 
 def _batches(samples: Samples, plan: TrainPlan, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

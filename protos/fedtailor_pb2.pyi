@@ -77,7 +77,7 @@ class DeviceProfile(_message.Message):
     def __init__(self, device_id: _Optional[str] = ..., device_class: _Optional[str] = ..., machine: _Optional[str] = ..., cores: _Optional[int] = ..., isa: _Optional[_Iterable[str]] = ..., ram_bytes: _Optional[int] = ..., storage_free_bytes: _Optional[int] = ..., battery_fraction: _Optional[float] = ..., providers: _Optional[_Iterable[str]] = ..., benchmark: _Optional[_Union[Benchmark, _Mapping]] = ..., slowdown_modelled: _Optional[float] = ..., energy_pj_per_mac_modelled: _Optional[float] = ...) -> None: ...
 
 class DataProfile(_message.Message):
-    __slots__ = ("device_id", "kind", "sample_shape", "outputs", "train_samples", "validation_samples", "class_counts", "target_quantiles", "target_mean", "target_variance", "feature_means", "feature_variances", "drift")
+    __slots__ = ("device_id", "kind", "sample_shape", "outputs", "train_samples", "validation_samples", "class_counts", "target_quantiles", "target_mean", "target_variance", "feature_means", "feature_variances", "drift", "round")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_SHAPE_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,7 @@ class DataProfile(_message.Message):
     FEATURE_MEANS_FIELD_NUMBER: _ClassVar[int]
     FEATURE_VARIANCES_FIELD_NUMBER: _ClassVar[int]
     DRIFT_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     sample_shape: _containers.RepeatedScalarFieldContainer[int]
@@ -103,11 +104,62 @@ class DataProfile(_message.Message):
     target_variance: float
     feature_means: _containers.RepeatedScalarFieldContainer[float]
     feature_variances: _containers.RepeatedScalarFieldContainer[float]
-    drift: float
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., sample_shape: _Optional[_Iterable[int]] = ..., outputs: _Optional[int] = ..., train_samples: _Optional[int] = ..., validation_samples: _Optional[int] = ..., class_counts: _Optional[_Iterable[int]] = ..., target_quantiles: _Optional[_Iterable[float]] = ..., target_mean: _Optional[float] = ..., target_variance: _Optional[float] = ..., feature_means: _Optional[_Iterable[float]] = ..., feature_variances: _Optional[_Iterable[float]] = ..., drift: _Optional[float] = ...) -> None: ...
+    drift: Drift
+    round: int
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., sample_shape: _Optional[_Iterable[int]] = ..., outputs: _Optional[int] = ..., train_samples: _Optional[int] = ..., validation_samples: _Optional[int] = ..., class_counts: _Optional[_Iterable[int]] = ..., target_quantiles: _Optional[_Iterable[float]] = ..., target_mean: _Optional[float] = ..., target_variance: _Optional[float] = ..., feature_means: _Optional[_Iterable[float]] = ..., feature_variances: _Optional[_Iterable[float]] = ..., drift: _Optional[_Union[Drift, _Mapping]] = ..., round: _Optional[int] = ...) -> None: ...
+
+class Shift(_message.Message):
+    __slots__ = ("size", "level")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    size: float
+    level: float
+    def __init__(self, size: _Optional[float] = ..., level: _Optional[float] = ...) -> None: ...
+
+class Drift(_message.Message):
+    __slots__ = ("label", "feature", "confidence")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    label: Shift
+    feature: Shift
+    confidence: Shift
+    def __init__(self, label: _Optional[_Union[Shift, _Mapping]] = ..., feature: _Optional[_Union[Shift, _Mapping]] = ..., confidence: _Optional[_Union[Shift, _Mapping]] = ...) -> None: ...
+
+class Loss(_message.Message):
+    __slots__ = ("mean", "error", "rows")
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    mean: float
+    error: float
+    rows: int
+    def __init__(self, mean: _Optional[float] = ..., error: _Optional[float] = ..., rows: _Optional[int] = ...) -> None: ...
+
+class DataRecord(_message.Message):
+    __slots__ = ("profile", "runs", "label_effect", "target_mean_error", "target_variance_error", "feature_mean_errors", "feature_variance_errors", "loss", "judge")
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_EFFECT_FIELD_NUMBER: _ClassVar[int]
+    TARGET_MEAN_ERROR_FIELD_NUMBER: _ClassVar[int]
+    TARGET_VARIANCE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_MEAN_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_VARIANCE_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    JUDGE_FIELD_NUMBER: _ClassVar[int]
+    profile: DataProfile
+    runs: int
+    label_effect: float
+    target_mean_error: float
+    target_variance_error: float
+    feature_mean_errors: _containers.RepeatedScalarFieldContainer[float]
+    feature_variance_errors: _containers.RepeatedScalarFieldContainer[float]
+    loss: Loss
+    judge: Broadcast
+    def __init__(self, profile: _Optional[_Union[DataProfile, _Mapping]] = ..., runs: _Optional[int] = ..., label_effect: _Optional[float] = ..., target_mean_error: _Optional[float] = ..., target_variance_error: _Optional[float] = ..., feature_mean_errors: _Optional[_Iterable[float]] = ..., feature_variance_errors: _Optional[_Iterable[float]] = ..., loss: _Optional[_Union[Loss, _Mapping]] = ..., judge: _Optional[_Union[Broadcast, _Mapping]] = ...) -> None: ...
 
 class ModelSpec(_message.Message):
-    __slots__ = ("name", "version", "kind", "input_shape", "outputs", "feature_means", "feature_scales", "target_mean", "target_scale")
+    __slots__ = ("name", "version", "kind", "input_shape", "outputs", "feature_means", "feature_scales", "target_mean", "target_scale", "exits")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +169,7 @@ class ModelSpec(_message.Message):
     FEATURE_SCALES_FIELD_NUMBER: _ClassVar[int]
     TARGET_MEAN_FIELD_NUMBER: _ClassVar[int]
     TARGET_SCALE_FIELD_NUMBER: _ClassVar[int]
+    EXITS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     kind: str
@@ -126,7 +179,8 @@ class ModelSpec(_message.Message):
     feature_scales: _containers.RepeatedScalarFieldContainer[float]
     target_mean: float
     target_scale: float
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., kind: _Optional[str] = ..., input_shape: _Optional[_Iterable[int]] = ..., outputs: _Optional[int] = ..., feature_means: _Optional[_Iterable[float]] = ..., feature_scales: _Optional[_Iterable[float]] = ..., target_mean: _Optional[float] = ..., target_scale: _Optional[float] = ...) -> None: ...
+    exits: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., kind: _Optional[str] = ..., input_shape: _Optional[_Iterable[int]] = ..., outputs: _Optional[int] = ..., feature_means: _Optional[_Iterable[float]] = ..., feature_scales: _Optional[_Iterable[float]] = ..., target_mean: _Optional[float] = ..., target_scale: _Optional[float] = ..., exits: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Footprint(_message.Message):
     __slots__ = ("precision", "checkpoints", "micro_batch")
@@ -213,8 +267,22 @@ class GatePlan(_message.Message):
     loss_margin: float
     def __init__(self, margin: _Optional[float] = ..., confidence: _Optional[float] = ..., loss_margin: _Optional[float] = ...) -> None: ...
 
+class Submodel(_message.Message):
+    __slots__ = ("kind", "exit", "share", "offset", "note")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    EXIT_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    exit: str
+    share: float
+    offset: int
+    note: str
+    def __init__(self, kind: _Optional[str] = ..., exit: _Optional[str] = ..., share: _Optional[float] = ..., offset: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
+
 class Plan(_message.Message):
-    __slots__ = ("device_id", "round", "seed", "base_version", "model", "train", "personal", "personal_parameters", "recipes", "codec", "feedback", "gate", "budget", "version", "step_ahead", "local_parameters", "downlink")
+    __slots__ = ("device_id", "round", "seed", "base_version", "model", "train", "personal", "personal_parameters", "recipes", "codec", "feedback", "gate", "budget", "version", "step_ahead", "local_parameters", "downlink", "submodel", "profile_round", "label_prior")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
@@ -232,6 +300,9 @@ class Plan(_message.Message):
     STEP_AHEAD_FIELD_NUMBER: _ClassVar[int]
     LOCAL_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     DOWNLINK_FIELD_NUMBER: _ClassVar[int]
+    SUBMODEL_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ROUND_FIELD_NUMBER: _ClassVar[int]
+    LABEL_PRIOR_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     round: int
     seed: int
@@ -249,7 +320,10 @@ class Plan(_message.Message):
     step_ahead: float
     local_parameters: _containers.RepeatedScalarFieldContainer[str]
     downlink: CodecSpec
-    def __init__(self, device_id: _Optional[str] = ..., round: _Optional[int] = ..., seed: _Optional[int] = ..., base_version: _Optional[int] = ..., model: _Optional[_Union[ModelSpec, _Mapping]] = ..., train: _Optional[_Union[TrainPlan, _Mapping]] = ..., personal: _Optional[_Union[PersonalPlan, _Mapping]] = ..., personal_parameters: _Optional[_Iterable[str]] = ..., recipes: _Optional[_Iterable[_Union[Recipe, _Mapping]]] = ..., codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., feedback: bool = ..., gate: _Optional[_Union[GatePlan, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., version: _Optional[int] = ..., step_ahead: _Optional[float] = ..., local_parameters: _Optional[_Iterable[str]] = ..., downlink: _Optional[_Union[CodecSpec, _Mapping]] = ...) -> None: ...
+    submodel: Submodel
+    profile_round: int
+    label_prior: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, device_id: _Optional[str] = ..., round: _Optional[int] = ..., seed: _Optional[int] = ..., base_version: _Optional[int] = ..., model: _Optional[_Union[ModelSpec, _Mapping]] = ..., train: _Optional[_Union[TrainPlan, _Mapping]] = ..., personal: _Optional[_Union[PersonalPlan, _Mapping]] = ..., personal_parameters: _Optional[_Iterable[str]] = ..., recipes: _Optional[_Iterable[_Union[Recipe, _Mapping]]] = ..., codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., feedback: bool = ..., gate: _Optional[_Union[GatePlan, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., version: _Optional[int] = ..., step_ahead: _Optional[float] = ..., local_parameters: _Optional[_Iterable[str]] = ..., downlink: _Optional[_Union[CodecSpec, _Mapping]] = ..., submodel: _Optional[_Union[Submodel, _Mapping]] = ..., profile_round: _Optional[int] = ..., label_prior: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class KeptChannels(_message.Message):
     __slots__ = ("layer", "total", "kept")
@@ -384,14 +458,16 @@ class Variant(_message.Message):
     def __init__(self, device_id: _Optional[str] = ..., base_version: _Optional[int] = ..., base_hash: _Optional[str] = ..., personal_method: _Optional[str] = ..., rung: _Optional[_Union[Rung, _Mapping]] = ..., artifact_sha256: _Optional[str] = ..., parent: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Profile(_message.Message):
-    __slots__ = ("hardware", "data", "budget")
+    __slots__ = ("hardware", "data", "budget", "tags")
     HARDWARE_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
     hardware: DeviceProfile
     data: DataProfile
     budget: Budget
-    def __init__(self, hardware: _Optional[_Union[DeviceProfile, _Mapping]] = ..., data: _Optional[_Union[DataProfile, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ...) -> None: ...
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hardware: _Optional[_Union[DeviceProfile, _Mapping]] = ..., data: _Optional[_Union[DataProfile, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Hop(_message.Message):
     __slots__ = ("version", "marks", "exact", "scales", "payload")
@@ -424,20 +500,22 @@ class Broadcast(_message.Message):
     def __init__(self, base_version: _Optional[int] = ..., base_hash: _Optional[str] = ..., schema_hash: _Optional[bytes] = ..., held_version: _Optional[int] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., format_version: _Optional[int] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
-    __slots__ = ("base_version", "base_hash", "public_steps", "private_values", "hop", "difference")
+    __slots__ = ("base_version", "base_hash", "public_steps", "private_values", "hop", "difference", "moments")
     BASE_VERSION_FIELD_NUMBER: _ClassVar[int]
     BASE_HASH_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_STEPS_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_VALUES_FIELD_NUMBER: _ClassVar[int]
     HOP_FIELD_NUMBER: _ClassVar[int]
     DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    MOMENTS_FIELD_NUMBER: _ClassVar[int]
     base_version: int
     base_hash: str
     public_steps: bytes
     private_values: bytes
     hop: Hop
     difference: bytes
-    def __init__(self, base_version: _Optional[int] = ..., base_hash: _Optional[str] = ..., public_steps: _Optional[bytes] = ..., private_values: _Optional[bytes] = ..., hop: _Optional[_Union[Hop, _Mapping]] = ..., difference: _Optional[bytes] = ...) -> None: ...
+    moments: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, base_version: _Optional[int] = ..., base_hash: _Optional[str] = ..., public_steps: _Optional[bytes] = ..., private_values: _Optional[bytes] = ..., hop: _Optional[_Union[Hop, _Mapping]] = ..., difference: _Optional[bytes] = ..., moments: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Instruction(_message.Message):
     __slots__ = ("plan", "base", "acknowledged_round", "withdrawn")

@@ -15,11 +15,12 @@ RECORD = "fedtailor"  # the one ConfigRecord of a message, which holds a noun's 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Answer to `query.profile`."""
+    """Answer to `query.profile`. `tags` are what its operator calls it by: jobs may ask devices by tag."""
 
     hardware: DeviceProfile
     data: DataProfile
     budget: Budget
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ class ModelSpec:
 
     `input_shape` is one sample as stored in a fleet file (channels last): [F], [time, C], [H, W, C] or [T].
     `outputs`: classes, symbols, or 1 for regression. Features are standardised per channel with `feature_means` and
-    `feature_scales`; a regression answers in the unit of y: raw · target_scale + target_mean.
+    `feature_scales`; a regression answers in the unit of y: raw · target_scale + target_mean. `exits` names the layers
+    after which an early exit hangs, in the model's order; its numbers are part of the model's.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ModelSpec:
     feature_scales: tuple[float, ...] = ()
     target_mean: float = 0.0
     target_scale: float = 1.0
+    exits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -90,11 +90,28 @@ class GatePlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Submodel:
+    """What a device too small for a training step of the whole model trains instead.
+
+    `depth`: the layers up to early exit `exit`. `width`: a `share` (0 to 1) of every layer's channels, from channel
+    `offset` on, around the end. `leave-out`: nothing; `note` then says why, in one line.
+    """
+
+    kind: str
+    exit: str = ""
+    share: float = 1.0
+    offset: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything one device needs to know to take part in one round.
 
     `step_ahead` is the share (0 to 1) of its residual that a device adds to the base before it trains. Tensors named in
-    `local_parameters` are not part of its update. `downlink` is the codec of the public base's own steps.
+    `local_parameters` are not part of its update. `downlink` is the codec of the public base's own steps. Without a
+    `submodel` the device trains the whole model. It was made from the data profile of round `profile_round`.
+    `label_prior` [classes] is what its labels say of a class beforehand, in nats against the fleet; empty: nothing.
     """
 
     device_id: str
@@ -113,4 +130,7 @@ class Plan:
     downlink: CodecSpec
     step_ahead: float = 0.0
     local_parameters: tuple[str, ...] = ()
+    submodel: Submodel | None = None
+    profile_round: int = 0
+    label_prior: tuple[float, ...] = ()
     version: int = PLAN_VERSION

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.certificate import Certificates
-from fedtailor.protos.data_profile import DataProfile
+from fedtailor.protos.data_profile import DataProfile, Drift
 from fedtailor.protos.device_profile import DeviceProfile
 from fedtailor.protos.messages import Scores
 from fedtailor.protos.plan import GatePlan
@@ -13,7 +13,9 @@ from fedtailor.protos.variant import Ladder, Variant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundRow:
-    """One committed or abandoned round. Bytes are counted on the wire, over all devices asked."""
+    """One committed or abandoned round; in buffered training, one commit. Bytes are counted on the wire, over all
+    devices asked. `seconds` are those of the run's clock, which is virtual where devices are simulated in process.
+    """
 
     round: int
     base_version: int
@@ -26,6 +28,15 @@ class RoundRow:
     downlink_bytes: int
     seconds: float
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftRow:
+    """A device's data was found to have moved before a round; `parts` names what beyond chance."""
+
+    round: int
+    parts: tuple[str, ...]
+    drift: Drift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +54,7 @@ class DeviceRow:
     uplink_bytes: int
     downlink_bytes: int
     problems: tuple[str, ...] = ()
+    drifts: tuple[DriftRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

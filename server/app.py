@@ -14,6 +14,7 @@ from fedtailor.server.coordinator import run_job
 from fedtailor.server.job import Job, job_from
 from fedtailor.server.progress import Progress
 from fedtailor.server.registry import open_registry
+from fedtailor.server.run_lock import only_writer
 
 CONFIG, RUN, REGISTRY = "config", "run", "registry"
 PREFIX = "job."
@@ -39,12 +40,13 @@ def serve(grid: Grid, config: UserConfig, progress: Progress) -> Summary:
 
     Raises:
         ConfigError: neither `run` nor `config` is given, or the job asks for something that cannot be.
+        RegistryError: the registry cannot be used, or another process writes this run.
     """
     job = read_job(config)
     folder = _text(config, RUN) or (str(Path(path).parent) if (path := _text(config, CONFIG)) else "")
     if not folder:
         raise ConfigError("run config: expected run (a folder) or config (a TOML file with a [job] table), got neither")
-    with open_registry(Path(folder), _text(config, REGISTRY) or None) as registry:
+    with only_writer(Path(folder)), open_registry(Path(folder), _text(config, REGISTRY) or None) as registry:
         return run_job(grid, job, registry, progress)
 
 

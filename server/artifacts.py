@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fedtailor.protos.errors import RegistryError
 
+FOLDER = "artifacts"
+
 
 @dataclass(frozen=True)
 class Artifacts:
@@ -75,4 +77,4 @@ def _sync_folder(folder: Path) -> None:
 
 def _advice(error: OSError) -> str:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "free some space and start again" if full else "make the folder writable and start again"
+    return "free some space and resume the run" if full else "make the folder writable and resume the run"

@@ -1,7 +1,7 @@
 """Where a run stands: the base that only the server knows, and what is public of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,24 +9,27 @@ import numpy as np
 from fedtailor.protos.checkpoint import Checkpoint
 from fedtailor.protos.errors import RegistryError
 from fedtailor.protos.plan import CodecSpec
-from fedtailor.protos.schema import Schema, State, schema_of
+from fedtailor.protos.schema import Floats, Schema, State, schema_of
 from fedtailor.strategies.codec.context import Steps
 from fedtailor.strategies.codec.flat import flatten, unflatten
 from fedtailor.strategies.codec.grid import state_of_steps, steps_of
 from fedtailor.strategies.codec.public_base import PublicBase, first_public, hopped
 from fedtailor.strategies.codec.ring import Link, Ring, extended
+from fedtailor.strategies.codec.shared_only import shared_part, whole
+from fedtailor.strategies.merge.optimizer import Moments, Optimizer, stepped
+from fedtailor.strategies.merge.step import Step
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Base:
     """`state` is private: what the devices' updates add up to. The ring holds what is public of it and of earlier ones.
 
-    `previous` is the private state before this one, None for the first.
+    `moments` are what the optimizer remembers of the shared parameters; () before its first step.
     """
 
     state: State
     ring: Ring
-    previous: State | None = None
+    moments: Moments = ()
 
     @property
     def public(self) -> PublicBase:
@@ -48,14 +51,22 @@ def first_base(state: State) -> Base:
     return Base(state_of_steps(steps, schema), Ring(first_public(schema, 0, steps)))
 
 
+def stepped_base(base: Base, step: Step, optimizer: Optimizer, local_parameters: Sequence[str]) -> Base:
+    """What is private after a round's step over the shared parameters; nothing of it is public yet."""
+    shared = shared_part(base.state, local_parameters)
+    moved, moments = stepped(optimizer, flatten(list(shared.values())), step, base.moments)
+    tensors = dict(zip(shared, unflatten(moved, schema_of(shared)), strict=True))
+    return replace(base, state=whole(tensors, base.state), moments=moments)
+
+
 def next_base(base: Base, state: State, version: int, downlink: CodecSpec, seed: Sequence[int]) -> Base:
-    """The base that a round committed. `seed` is for codecs that round at random.
+    """The base that a round committed, with the moments of `base`. `seed` is for codecs that round at random.
 
     Raises:
         PlanError: a value leaves the public base's grid.
     """
     ring = extended(base.ring, state, version, downlink, np.random.default_rng(seed))
-    return Base(state, ring, base.state)
+    return Base(state, ring, base.moments)
 
 
 def checkpoint_of(base: Base) -> Checkpoint:
@@ -68,6 +79,7 @@ def checkpoint_of(base: Base) -> Checkpoint:
         private_values=flatten(list(base.state.values())).astype("<f4").tobytes(),
         hop=link.hop if link else None,
         difference=link.difference if link else b"",
+        moments=tuple(moment.astype("<f4").tobytes() for moment in base.moments),
     )
 
 
@@ -86,8 +98,10 @@ def base_from(checkpoints: Sequence[Checkpoint], schema: Schema, *, sender: str)
         links.append(Link(before.base_version, after.hop, after.difference))
     if public.hash != (want := checkpoints[-1].base_hash):
         raise RegistryError(f"{sender}: base {public.version} has hash {public.hash}, expected {want}; restore it")
-    states = [_private(checkpoint, schema) for checkpoint in checkpoints[-2:]]
-    return Base(states[-1], Ring(public, tuple(links)), states[0] if len(states) == 2 else None)
+    last = checkpoints[-1]
+    moments = tuple(_floats(moment) for moment in last.moments)
+    private = dict(zip(schema.names, unflatten(_floats(last.private_values), schema), strict=True))
+    return Base(private, Ring(public, tuple(links)), moments)
 
 
 def _steps(checkpoint: Checkpoint, schema: Schema, sender: str) -> Steps:
@@ -100,6 +114,5 @@ def _steps(checkpoint: Checkpoint, schema: Schema, sender: str) -> Steps:
     return np.frombuffer(checkpoint.public_steps, "<i4").astype(np.int32)
 
 
-def _private(checkpoint: Checkpoint, schema: Schema) -> State:
-    values = np.frombuffer(checkpoint.private_values, "<f4").astype(np.float32)
-    return dict(zip(schema.names, unflatten(values, schema), strict=True))
+def _floats(data: bytes) -> Floats:
+    return np.frombuffer(data, "<f4").astype(np.float32)

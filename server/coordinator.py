@@ -1,6 +1,7 @@
 """A job from the first profile to the last variant, over any Flower Grid."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
@@ -9,21 +10,25 @@ from fedtailor.protos.errors import RoundError
 from fedtailor.protos.messages import Instruction, TailorReply
 from fedtailor.protos.summary import RoundRow, Summary
 from fedtailor.protos.variant import Ladder
-from fedtailor.server.base import checkpoint_of
+from fedtailor.server.buffered import BufferedTraining
+from fedtailor.server.choice import cohort_of
+from fedtailor.server.commit import close_round
 from fedtailor.server.content import content_of
-from fedtailor.server.job import Job
+from fedtailor.server.done import devices_done, is_tailored, ladders_done
+from fedtailor.server.job import BUFFERED, Job
 from fedtailor.server.peer import NEW, after_exchange, held_versions
 from fedtailor.server.problem import Problem, one_line
 from fedtailor.server.progress import Progress
 from fedtailor.server.records import save_cohorts, save_ladder, save_scores, save_variant
 from fedtailor.server.registry import VARIANT, Registry, add_problems, save_held
+from fedtailor.server.reprofile import reprofile
 from fedtailor.server.roster import wait_for_nodes
 from fedtailor.server.rounds import CLOCK, Ask, Call, Clock, Exchange, exchange
 from fedtailor.server.rows import RunRow
 from fedtailor.server.run import Run, join, start
 from fedtailor.server.summarise import summarise
 from fedtailor.server.tailoring import EVALUATE, TAILOR, read_evaluation, read_ladder
-from fedtailor.server.training import TRAIN, TrainingRound, sample, traffic_rows
+from fedtailor.server.training import TRAIN, TrainingRound, traffic_rows
 from fedtailor.strategies.gate import cohorts, withdraw
 from fedtailor.strategies.plan import for_round
 
@@ -33,14 +38,15 @@ LOST_ROUNDS = 3  # in a row without a single answer: the fleet is gone
 def run_job(grid: Grid, job: Job, registry: Registry, progress: Progress, *, clock: Clock = CLOCK) -> Summary:
     """Profile the fleet, train the base, tailor and judge every device's variant, and summarise.
 
-    A registry that holds an unfinished run of the same job is resumed after its last recorded round.
+    A registry that holds an unfinished run of the same job is resumed after its last recorded round, and what devices
+    have tailored or evaluated already is not asked for again.
 
     Raises:
         RoundError: too few devices joined, or all of them are gone; what was committed stays.
         PlanError: the devices' data do not fit together, or no model takes it.
         RegistryError: the registry cannot be used, or holds another job's run.
     """
-    began = clock.now()
+    began_s = clock.wall_now()
     run = start(grid, job, registry, progress, clock)
     train(run)
     ladders = tailor(run)
@@ -49,7 +55,7 @@ def run_job(grid: Grid, job: Job, registry: Registry, progress: Progress, *, clo
         save_cohorts(session, cohorts(ladders), job.gate, withdrawn)
     evaluate(run, withdrawn)
     with registry.transaction() as session:
-        session.get_one(RunRow, 1).seconds += clock.now() - began
+        session.get_one(RunRow, 1).seconds = clock.wall_now() - began_s
     return summarise(registry)
 
 
@@ -60,8 +66,9 @@ def train(run: Run) -> None:
         RoundError: nobody answered in three rounds in a row.
     """
     lost = 0
+    step = BufferedTraining(run).commit if run.job.mode == BUFFERED else partial(train_round, run)
     for number in range(run.next_round, run.job.rounds + 1):
-        outcome = train_round(run, number)
+        outcome = step(number)
         lost = 0 if outcome.answered else lost + 1
         run.progress("train", number, run.job.rounds, _note(outcome))
         if lost == LOST_ROUNDS:
@@ -76,10 +83,10 @@ def train_round(run: Run, number: int) -> RoundRow:
     began = run.clock.now()
     wait_for_nodes(run.grid, 1, run.job.deadline_s, run.clock)
     join(run, number)
-    chosen = sample(run.trainable(run.roster.present(run.grid)), run.job, number)
-    plans = {device_id: run.plans[device_id] for device_id in chosen}
-    under_way = TrainingRound(number, run.base, run.job, plans, run.peers)
-    call = Call(message_type=TRAIN, round=number, deadline_s=run.job.deadline_s)
+    reprofile(run, number, run.roster.present(run.grid))
+    cohort = cohort_of(run, number)
+    under_way = TrainingRound(number, run.base, run.job, cohort, run.peers)
+    call = Call(message_type=TRAIN, round=number, deadline_s=run.job.deadline_s, enough=cohort.wanted)
     found = exchange(
         run.grid,
         under_way.asks(run.roster),
@@ -87,32 +94,14 @@ def train_round(run: Run, number: int) -> RoundRow:
         lambda device_id, content: under_way.receive(run.roster, device_id, content),
         clock=run.clock,
     )
-    return close_round(run, under_way, found, seconds=run.clock.now() - began)
-
-
-def close_round(run: Run, under_way: TrainingRound, found: Exchange, *, seconds: float) -> RoundRow:
-    """Record the round, whole, and go on from the base it leads to."""
-    base = under_way.next_base()
-    if base is None:
-        found.note(None, _abandoned(found, run.job))
-    outcome = under_way.outcome(found, committed=base is not None, seconds=seconds)
-    peers = under_way.peers(found, committed=base is not None)
-    run.registry.commit_round(
-        outcome,
-        checkpoint_of(base) if base else None,
-        updates=under_way.update_rows() if base else [],
-        problems=found.problems,
-        rows=traffic_rows(found, TRAIN, outcome.round),
-        held=held_versions(peers),
-    )
-    run.peers |= peers
-    run.base = base or run.base
-    return outcome
+    closed = under_way.close(found, run.clock.now() - began)
+    return close_round(run, closed, found)
 
 
 def tailor(run: Run) -> list[Ladder]:
-    """Every device that has rows climbs its ladder; sorted by device."""
-    ladders: dict[str, Ladder] = {}
+    """Every device that has rows climbs its ladder, once; sorted by device."""
+    ladders = ladders_done(run.registry, run.base)
+    devices = [] if is_tailored(run.registry) else run.with_rows(run.roster.present(run.grid))
     recipes = [recipe.name for recipe in run.job.recipes]
 
     def receive(device_id: str, content: RecordDict) -> None:
@@ -122,7 +111,7 @@ def tailor(run: Run) -> list[Ladder]:
             add_problems(session, _problems(device_id, reply), stage=TAILOR, round_=run.job.rounds)
         ladders[device_id] = reply.ladder
 
-    _ask_all(run, TAILOR, run.trainable(run.roster.present(run.grid)), receive)
+    _ask_all(run, TAILOR, [device_id for device_id in devices if device_id not in ladders], receive)
     return [ladders[device_id] for device_id in sorted(ladders)]
 
 
@@ -141,8 +130,10 @@ def evaluate(run: Run, withdrawn: Sequence[str]) -> None:
                 run.registry.put_artifact(session, reply.payload, VARIANT)
                 save_variant(session, reply.variant)
 
-    found = _ask_all(run, EVALUATE, run.roster.present(run.grid), receive, withdrawn=tuple(withdrawn))
-    if not found.answered:
+    done = devices_done(run.registry, run.base)
+    devices = [device_id for device_id in run.roster.present(run.grid) if device_id not in done]
+    found = _ask_all(run, EVALUATE, devices, receive, withdrawn=tuple(withdrawn))
+    if not found.answered and not done:
         first = f"; first problem: {found.problems[0].line}" if found.problems else ""
         raise RoundError(
             f"none of {len(found.traffic)} devices present deployed a variant{first}; base {run.base.version} is kept"
@@ -196,13 +187,6 @@ def _ask(run: Run, device_id: str, withdrawn: tuple[str, ...]) -> Ask:
 
 def _problems(device_id: str, reply: TailorReply) -> list[Problem]:
     return [Problem(device_id, one_line(f"device {device_id}, {TAILOR}: {line}")) for line in reply.problems]
-
-
-def _abandoned(found: Exchange, job: Job) -> str:
-    return (
-        f"abandoned: {len(found.answered)} of {len(found.traffic)} devices answered, "
-        f"at least {job.minimum_fraction:.0%} are needed; the base is as before"
-    )
 
 
 def _note(outcome: RoundRow) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from fedtailor.protos.errors import MissingExtra, RegistryError
+from fedtailor.server.artifacts import FOLDER
 
 FILE = "registry.sqlite"
 BUSY_S = 30
@@ -30,7 +31,8 @@ def _sqlite(run: Path, *, create: bool) -> Engine:
         if create:
             run.mkdir(parents=True, exist_ok=True)
         exists = path.exists()
-        empty = exists and path.stat().st_size == 0
+        begun = any((run / FOLDER).glob("*/*"))  # else its first process was killed before the first byte
+        empty = exists and begun and path.stat().st_size == 0
     except OSError as error:
         raise RegistryError(f"{path}: cannot be opened ({error.strerror}); make the folder writable") from error
     if empty:

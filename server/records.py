@@ -27,6 +27,7 @@ from fedtailor.server.rows import (
     ScoreRow,
     VariantRow,
 )
+from fedtailor.strategies.drift import moved
 from fedtailor.strategies.gate import pool
 
 
@@ -52,8 +53,9 @@ def save_profile(session: Session, profile: Profile) -> None:
     session.add(
         ProfileRow(
             device_id=device_id,
+            round=profile.data.round,
             train_samples=profile.data.train_samples,
-            drift=profile.data.drift,
+            moved=", ".join(moved(profile.data.drift)),
             profile=to_bytes(profile),
         )
     )

@@ -18,7 +18,7 @@ from fedtailor.protos.checkpoint import Checkpoint
 from fedtailor.protos.errors import DecodeError, RegistryError
 from fedtailor.protos.summary import RoundRow
 from fedtailor.protos.wire import from_bytes, to_bytes
-from fedtailor.server.artifacts import Artifacts
+from fedtailor.server.artifacts import FOLDER, Artifacts
 from fedtailor.server.database import connect, sqlite_file
 from fedtailor.server.problem import Problem, one_line
 from fedtailor.server.rows import (
@@ -133,23 +133,19 @@ class Registry:
         return tuple(lines)
 
     def prepare(self, *, create: bool) -> None:
-        """Make the tables where there are none, and check that they are ours."""
+        """Make the tables that are not there, and check that those that are there are ours."""
         try:
-            if not inspect(self._engine).has_table(RunRow.__tablename__):
-                if not create:
-                    raise RegistryError(f"{self.name}: holds no run; name the folder that a run wrote")
-                Row.metadata.create_all(self._engine)
+            begun = inspect(self._engine).has_table(RunRow.__tablename__)
+            if not begun and not create:
+                raise RegistryError(f"{self.name}: holds no run; name the folder that a run wrote")
             if sqlite_file(self._engine):
                 self._check_pages()
         except SQLAlchemyError as error:
             raise self._explained(error) from error
-        with self.transaction() as session:
-            run = session.get(RunRow, 1)
-        if run is not None and run.schema_version != SCHEMA_VERSION:
-            raise RegistryError(
-                f"{self.name}: written with schema version {run.schema_version}, expected {SCHEMA_VERSION}; "
-                "open it with the fedtailor that wrote it"
-            )
+        if begun:
+            self._check_version()
+        if create:  # all of them: SQLite makes one at a time, and whoever began may have been killed in between
+            self._make_tables()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -161,6 +157,21 @@ class Registry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _check_version(self) -> None:
+        with self.transaction() as session:
+            run = session.get(RunRow, 1)
+        if run is not None and run.schema_version != SCHEMA_VERSION:
+            raise RegistryError(
+                f"{self.name}: written with schema version {run.schema_version}, expected {SCHEMA_VERSION}; "
+                "open it with the fedtailor that wrote it"
+            )
+
+    def _make_tables(self) -> None:
+        try:
+            Row.metadata.create_all(self._engine)
+        except SQLAlchemyError as error:
+            raise self._explained(error) from error
 
     def _check_pages(self) -> None:
         with self._engine.connect() as connection:
@@ -179,7 +190,7 @@ _ADVICE = {
     "malformed": _RESTORE,
     "not a database": _RESTORE,
     "disk I/O": _RESTORE,
-    "full": "free some space and start again",
+    "full": "free some space and resume the run",
     "locked": "another process is writing to it; wait for that one to end",
     "readonly": "make the file and its folder writable",
     "unable to open": "make the folder writable",
@@ -199,7 +210,7 @@ def open_registry(run: Path, url: str | None = None, *, create: bool = True) -> 
         RegistryError: it cannot be opened, is damaged, or was written by another version.
         MissingExtra: `url` is PostgreSQL and its driver is not installed.
     """
-    registry = Registry(connect(run, url, create=create), Artifacts(run / "artifacts"))
+    registry = Registry(connect(run, url, create=create), Artifacts(run / FOLDER))
     try:
         registry.prepare(create=create)
     except BaseException:

@@ -14,13 +14,17 @@ from fedtailor.server.rounds import FIRST_PAUSE_S, LONGEST_PAUSE_S, Ask, Call, C
 
 PROFILE = "query.profile"
 LONGEST_ID = 200
+MOST_TAGS = 100
 
 
 @dataclass(slots=True)
 class Roster:
-    """Profiles and node ids by device id; `refused` nodes are not asked again."""
+    """Profiles, node ids and the round in which each was last asked for its profile, by device id; `refused` nodes are
+    not asked again.
+    """
 
     profiles: dict[str, Profile] = field(default_factory=dict)
+    profiled: dict[str, int] = field(default_factory=dict)
     nodes: dict[str, int] = field(default_factory=dict)
     refused: set[int] = field(default_factory=set)
 
@@ -57,12 +61,13 @@ def enrol(
 
     def receive(name: str, content: RecordDict) -> None:
         profile = read_reply(content, "profile", Profile, sender=name)
-        _check(profile, name)
+        check_told(profile, name)
         device_id = profile.data.device_id
         if roster.nodes.get(device_id) in online:
             raise DecodeError(f"{name}: says it is device {device_id}, which is connected already; give it another id")
         accept(profile)
         roster.profiles[device_id], roster.nodes[device_id] = profile, names[name]
+        roster.profiled[device_id] = call.round
         joined[name] = device_id
 
     found = exchange(grid, _asks(names.items()), call, receive, clock=clock)
@@ -75,7 +80,12 @@ def _asks(names: Iterable[tuple[str, int]]) -> Iterable[Ask]:
     return (Ask(name, node, content_of()) for name, node in names)
 
 
-def _check(profile: Profile, sender: str) -> None:
+def check_told(profile: Profile, sender: str) -> None:
+    """Whether a profile can be true, as far as the server can tell.
+
+    Raises:
+        DecodeError: it cannot. PlanError: it lacks what a model is chosen by.
+    """
     data, device_id = profile.data, profile.data.device_id
     if not device_id or len(device_id) > LONGEST_ID or not device_id.isprintable():
         raise DecodeError(
@@ -86,6 +96,8 @@ def _check(profile: Profile, sender: str) -> None:
     check_finite(profile, sender=f"device {device_id}")
     if data.train_samples < 0 or data.validation_samples < 0 or min(data.class_counts, default=0) < 0:
         raise DecodeError(f"device {device_id}: its profile has a count below 0")
+    if len(profile.tags) > MOST_TAGS or not all(0 < len(tag) <= LONGEST_ID for tag in profile.tags):
+        raise DecodeError(f"device {device_id}: expected at most {MOST_TAGS} tags of 1 to {LONGEST_ID} characters")
     channels = 0 if data.kind == NEXT_TOKEN or not data.sample_shape else data.sample_shape[-1]
     if data.train_samples and not len(data.feature_means) == len(data.feature_variances) == channels:
         raise PlanError(f"device {device_id}: expected moments of {channels} channels, got {len(data.feature_means)}")

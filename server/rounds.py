@@ -5,7 +5,7 @@ Flower's own `send_and_receive` collects a whole cohort first; this loop owns `p
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from flwr.app import Message, RecordDict
@@ -23,10 +23,15 @@ _RAISED = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>:<['\"](.*)['\"]>", re.DOTALL
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Time as the loop sees it; tests give their own."""
+    """Time as the loops see it; tests and simulations give their own. `wall_now` is what a user's clock shows.
+
+    sleep: returns after so many seconds or before. longest_pause_s: between two looks for replies.
+    """
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    wall_now: Callable[[], float] = time.monotonic
+    longest_pause_s: float = LONGEST_PAUSE_S
 
 
 CLOCK = Clock()
@@ -34,11 +39,15 @@ CLOCK = Clock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What all devices of one exchange are asked: Flower's message type, the round, and how long they have."""
+    """What all devices of one exchange are asked: Flower's message type, the round, and how long they have.
+
+    Who has not answered once `enough` have is late; None waits for all.
+    """
 
     message_type: str
     round: int
     deadline_s: float
+    enough: int | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -73,6 +82,19 @@ class Exchange:
     def answered(self) -> tuple[str, ...]:
         return tuple(device_id for device_id, traffic in self.traffic.items() if traffic.answered)
 
+    def of(self, device_id: str) -> Traffic:
+        return self.traffic.setdefault(device_id, Traffic())
+
+    def add(self, other: "Exchange") -> None:
+        """What came of another one, with the same or other devices."""
+        for device_id, traffic in other.traffic.items():
+            mine = self.of(device_id)
+            mine.downlink_bytes += traffic.downlink_bytes
+            mine.uplink_bytes += traffic.uplink_bytes
+            mine.answered |= traffic.answered
+            mine.refused |= traffic.refused
+        self.problems.extend(other.problems)
+
     def note(self, device_id: str | None, line: str) -> None:
         self.problems.append(Problem(device_id, one_line(line)))
 
@@ -80,41 +102,98 @@ class Exchange:
 Receive = Callable[[str, RecordDict], None]
 
 
-def exchange(grid: Grid, asks: Iterable[Ask], call: Call, receive: Receive, *, clock: Clock = CLOCK) -> Exchange:
-    """Send every ask, hand each reply to `receive`, and return when all have answered or the deadline has passed.
+class Mailbox:
+    """Messages on their way, each until it is answered or its own deadline has passed; `found` is told what happens."""
 
-    A reply that `receive` refuses with a DecodeError or PlanError, an Error reply, a duplicate, a stranger's reply and
-    silence each become one problem line; the exchange goes on.
-    """
-    end = clock.now() + call.deadline_s
-    found = Exchange()
-    pending = _push(grid, asks, call, found)
-    settled: dict[str, str] = {}
-    pause = FIRST_PAUSE_S
-    while pending:
-        replies = 0
-        for reply in grid.pull_messages(list(pending)):
-            replies += 1
+    def __init__(self, grid: Grid, clock: Clock) -> None:
+        self._grid = grid
+        self._clock = clock
+        self._pause_s = FIRST_PAUSE_S
+        self._sent: dict[str, _Sent] = {}
+        self._settled: dict[str, str] = {}
+
+    @property
+    def devices(self) -> set[str]:
+        """Those that are still to answer."""
+        return {sent.device_id for sent in self._sent.values()}
+
+    def send(self, ask: Ask, call: Call, found: Exchange) -> bool:
+        """Whether the message is on its way."""
+        message = Message(ask.content, ask.node_id, call.message_type, ttl=call.deadline_s, group_id=str(call.round))
+        found.of(ask.device_id).downlink_bytes += wire_bytes(ask.content)
+        for message_id in self._grid.push_messages([message]):
+            if message_id:
+                self._sent[message_id] = _Sent(ask.device_id, call, self._clock.now() + call.deadline_s)
+                return True
+        found.note(ask.device_id, f"{_about(ask.device_id, call)}: the message could not be sent; is it connected?")
+        return False
+
+    def replies(self, found: Exchange) -> Iterator[tuple[str, Message]]:
+        """The replies that have come, each with its device; where there are none, it rests for a moment."""
+        come = 0
+        for reply in self._grid.pull_messages(list(self._sent)):
+            come += 1
             message_id = reply.metadata.reply_to_message_id
-            if message_id in pending:
-                settled[message_id] = pending.pop(message_id)
-                accept(reply, settled[message_id], call, receive, found)
+            if message_id in self._sent:
+                self._settled[message_id] = self._sent.pop(message_id).device_id
+                yield self._settled[message_id], reply
             else:
-                _note_stray(reply, settled.get(message_id), call, found)
-        left = end - clock.now()
-        if left <= 0:
-            break
-        pause = FIRST_PAUSE_S if replies else min(2 * pause, LONGEST_PAUSE_S)
-        if pending and not replies:
-            clock.sleep(min(pause, left))
-    for device_id in pending.values():
-        found.note(device_id, f"{_about(device_id, call)}: no answer within {call.deadline_s:g} s")
+                _note_stray(reply, self._settled.get(message_id), found)
+        self._give_up(found)
+        longest_s = self._clock.longest_pause_s
+        self._pause_s = FIRST_PAUSE_S if come else min(2 * self._pause_s, longest_s)
+        if self._sent and not come:
+            left_s = min(sent.end_s for sent in self._sent.values()) - self._clock.now()
+            self._clock.sleep(min(self._pause_s, left_s))
+
+    def _give_up(self, found: Exchange) -> None:
+        now_s = self._clock.now()
+        for message_id, sent in list(self._sent.items()):
+            if sent.end_s <= now_s:
+                del self._sent[message_id]
+                about = _about(sent.device_id, sent.call)
+                found.note(sent.device_id, f"{about}: no answer within {sent.call.deadline_s:g} s")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    device_id: str
+    call: Call
+    end_s: float
+
+
+def exchange(grid: Grid, asks: Iterable[Ask], call: Call, receive: Receive, *, clock: Clock = CLOCK) -> Exchange:
+    """Send every ask, hand each reply to `receive`, and return when enough have answered or the deadline has passed.
+
+    A reply that `receive` refuses with a DecodeError or PlanError, an Error reply, a duplicate, a stranger's reply,
+    silence and a late reply each become one problem line; the exchange goes on. A late one is not looked at, so its
+    device keeps what it has sent in its residual.
+    """
+    found, box = Exchange(), Mailbox(grid, clock)
+    for ask in asks:  # one at a time, so that the contents of a whole cohort never lie in memory
+        box.send(ask, call, found)
+    while box.devices and not _enough(call, found):
+        for device_id, reply in box.replies(found):
+            if _enough(call, found):
+                _note_late(device_id, call, found)
+            else:
+                accept(reply, device_id, call, receive, found)
+    for device_id in sorted(box.devices):
+        _note_late(device_id, call, found)
     return found
+
+
+def _enough(call: Call, found: Exchange) -> bool:
+    return call.enough is not None and len(found.answered) >= call.enough
+
+
+def _note_late(device_id: str, call: Call, found: Exchange) -> None:
+    found.note(device_id, f"{_about(device_id, call)}: late, {call.enough} others had answered")
 
 
 def accept(reply: Message, device_id: str, call: Call, receive: Receive, found: Exchange) -> None:
     """Account for one device's reply: its bytes, and a problem line where it is an error or `receive` refuses it."""
-    about, traffic = _about(device_id, call), found.traffic[device_id]
+    about, traffic = _about(device_id, call), found.of(device_id)
     if reply.has_error():
         traffic.refused = reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
         found.note(device_id, _blamed(about, device_id, _reason(reply.error.reason)))
@@ -138,22 +217,8 @@ def wire_bytes(item: InflatableObject) -> int:
     return len(item.deflate()) + sum(wire_bytes(child) for child in (item.children or {}).values())
 
 
-def _push(grid: Grid, asks: Iterable[Ask], call: Call, found: Exchange) -> dict[str, str]:
-    """One message at a time, so that the contents of a whole cohort never lie in memory."""
-    pending: dict[str, str] = {}
-    for ask in asks:
-        message = Message(ask.content, ask.node_id, call.message_type, ttl=call.deadline_s, group_id=str(call.round))
-        found.traffic[ask.device_id] = Traffic(downlink_bytes=wire_bytes(ask.content))
-        sent = [message_id for message_id in grid.push_messages([message]) if message_id]
-        if sent:
-            pending[sent[0]] = ask.device_id
-        else:
-            found.note(ask.device_id, f"{_about(ask.device_id, call)}: the message could not be sent; is it connected?")
-    return pending
-
-
-def _note_stray(reply: Message, device_id: str | None, call: Call, found: Exchange) -> None:
-    about = _about(device_id, call) if device_id else f"node {reply.metadata.src_node_id}"
+def _note_stray(reply: Message, device_id: str | None, found: Exchange) -> None:
+    about = f"device {device_id}, {reply.metadata.message_type}" if device_id else f"node {reply.metadata.src_node_id}"
     found.note(device_id, f"{about}: {'answered twice' if device_id else 'answered what nobody waits for'}; ignored")
 
 

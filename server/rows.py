@@ -6,7 +6,7 @@ Float columns that a device may fill with NaN are nullable: SQLite keeps NaN as 
 from sqlalchemy import BigInteger, Double, ForeignKey, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Row(DeclarativeBase):
@@ -22,7 +22,7 @@ def _device() -> Mapped[str]:
 
 
 class RunRow(Row):
-    """The one run of this registry."""
+    """The one run of this registry. `seconds` is what the process that ended it took, 0 until then."""
 
     __tablename__ = "run"
     key: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
@@ -57,13 +57,14 @@ class DeviceEntry(Row):
 
 
 class ProfileRow(Row):
-    """Every profile a device has sent, in order."""
+    """Every profile a device has sent, in order; `moved` names what of its data had moved, separated by commas."""
 
     __tablename__ = "profiles"
     key: Mapped[int] = _key()
     device_id: Mapped[str] = _device()
+    round: Mapped[int]
     train_samples: Mapped[int]
-    drift: Mapped[float | None]
+    moved: Mapped[str]
     profile: Mapped[bytes]
 
 
@@ -104,6 +105,16 @@ class UpdateRow(Row):
     base_validation_score: Mapped[float | None]
     train_loss: Mapped[float | None]
     train_cpu_s: Mapped[float | None]
+
+
+class MaskRow(Row):
+    """Every mask a device's updates have had, in order: by its hash, a bit a coordinate."""
+
+    __tablename__ = "masks"
+    key: Mapped[int] = _key()
+    device_id: Mapped[str] = _device()
+    name: Mapped[bytes]
+    packed: Mapped[bytes]
 
 
 class TrafficRow(Row):

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flwr.serverapp import Grid
 from sqlalchemy import func, select
@@ -12,25 +12,32 @@ from fedtailor.protos.errors import PlanError, RegistryError, RoundError
 from fedtailor.protos.messages import Profile
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import Plan
-from fedtailor.protos.schema import schema_of
+from fedtailor.protos.schema import Schema, schema_of
 from fedtailor.protos.summary import RoundRow
 from fedtailor.protos.wire import from_bytes
 from fedtailor.server.base import Base, base_from, checkpoint_of, first_base
 from fedtailor.server.job import AUTO, Job, job_json
+from fedtailor.server.masks import masks_known
 from fedtailor.server.peer import Peer
 from fedtailor.server.progress import Progress
 from fedtailor.server.records import run_row, save_plan, save_profile
 from fedtailor.server.registry import Registry, add_problems
 from fedtailor.server.roster import PROFILE, Roster, enrol, wait_for_nodes
 from fedtailor.server.rounds import Call, Clock, Exchange
-from fedtailor.server.rows import DeviceEntry, RoundEntry, RunRow, UpdateRow
+from fedtailor.server.rows import DeviceEntry, ProblemRow, RoundEntry, RunRow, UpdateRow
 from fedtailor.server.training import traffic_rows
-from fedtailor.server.uplink import uplink_of
+from fedtailor.server.uplink import downlink_of, uplink_of
+from fedtailor.strategies.choice.choice import choose_of
 from fedtailor.strategies.codec.codec import coder_of
 from fedtailor.strategies.codec.ring import LONGEST
+from fedtailor.strategies.codec.sent_mask import NO_MASKS
 from fedtailor.strategies.codec.shared_only import shared_part
+from fedtailor.strategies.label_prior import FleetLabels, fleet_labels
+from fedtailor.strategies.merge.aggregate import aggregate_of
+from fedtailor.strategies.merge.optimizer import optimizer_of
 from fedtailor.strategies.models.model import initial_state, model_named
-from fedtailor.strategies.plan import check_profile, choose_model_spec, choose_plan, fleet_counts
+from fedtailor.strategies.plan import check_profile, choose_model_spec, choose_plan
+from fedtailor.strategies.submodel.choose import DEPTH, exits_needed, trains
 
 
 @dataclass(slots=True)
@@ -50,6 +57,15 @@ class Run:
     peers: dict[str, Peer] = field(default_factory=dict)
 
     def trainable(self, devices: Sequence[str]) -> list[str]:
+        """Those with rows to train on, and a plan to train something."""
+        return [device_id for device_id in self.with_rows(devices) if trains(self.plans[device_id].submodel)]
+
+    @property
+    def labels(self) -> FleetLabels:
+        """Those of all devices that have joined so far."""
+        return fleet_labels(profile.data.class_counts for profile in self.roster.profiles.values())
+
+    def with_rows(self, devices: Sequence[str]) -> list[str]:
         """Those with rows to train on."""
         return [device_id for device_id in devices if self.roster.rows(device_id) > 0]
 
@@ -70,9 +86,10 @@ def start(grid: Grid, job: Job, registry: Registry, progress: Progress, clock: C
         if model is not None:
             check_profile(profile.data, model)
 
-    found, joined = _gather(grid, job, progress, accept=accept, roster=roster, clock=clock)
+    call = Call(message_type=PROFILE, round=_profile_round(registry, job), deadline_s=job.deadline_s)
+    found, joined = _gather(grid, job, progress, call=call, accept=accept, roster=roster, clock=clock)
     if model is None:
-        model = choose_model_spec([roster.profiles[device_id].data for device_id in joined], job.model)
+        model = _model([roster.profiles[device_id] for device_id in joined], job)
     base, next_round = _resume(registry, model) if stored else _begin(registry, job, model)
     run = Run(grid, job, registry, progress, clock, model, base, next_round, roster)
     run.peers = _peers(registry)
@@ -81,18 +98,19 @@ def start(grid: Grid, job: Job, registry: Registry, progress: Progress, clock: C
 
 
 def check_names(job: Job) -> None:
-    """Whether this side knows the codecs and the model that the job names.
+    """Whether this side knows the codecs, the choice of devices, the aggregate, the optimizer and the model of the job.
 
     Raises:
         PlanError: it does not; the line says what it knows.
     """
-    if job.codec.name != AUTO:
-        coder_of(job.codec)
-    elif job.codec.args:
-        raise PlanError(
-            f"codec auto takes no parameters, got {', '.join(job.codec.args)}; name the codec that has them"
-        )
-    coder_of(job.downlink)
+    for spec in (job.codec, job.downlink):
+        if spec.name != AUTO:
+            coder_of(spec)
+        elif spec.args:
+            raise PlanError(f"codec auto takes no parameters, got {', '.join(spec.args)}; name the codec that has them")
+    choose_of(job.choice)
+    aggregate_of(job.aggregate, Schema((), ()))
+    optimizer_of(job.optimizer)
     if job.model is not None:
         model_named(job.model)
 
@@ -110,21 +128,49 @@ def admit(run: Run, found: Exchange, joined: Sequence[str], *, round_: int) -> N
     """Plan for the devices that joined, and keep their profiles and plans."""
     if not joined and not found.problems:
         return
-    counts = fleet_counts([profile.data for profile in run.roster.profiles.values()])
+    labels = run.labels
     with run.registry.transaction() as session:
         for device_id in joined:
-            profile = run.roster.profiles[device_id]
-            plan, word = choose_plan(profile, plan_template(run.job, run.model), counts)
-            run.plans[device_id] = plan
-            save_profile(session, profile)
-            save_plan(session, plan, word)
+            save_profile(session, run.roster.profiles[device_id])
+            save_plan(session, *planned(run, found, device_id, labels))
         for row in traffic_rows(found, PROFILE, round_):
             session.merge(row)
-        add_problems(session, found.problems, stage=PROFILE, round_=round_)
+        told = set(session.scalars(select(ProblemRow.line).where(ProblemRow.stage == PROFILE)))  # by a process before
+        fresh = [problem for problem in found.problems if problem.line not in told]
+        add_problems(session, fresh, stage=PROFILE, round_=round_)
+
+
+def planned(run: Run, found: Exchange, device_id: str, labels: FleetLabels) -> tuple[Plan, str]:
+    """The device's plan from now on, by its profile and the fleet's labels, with its word; `found` hears why it
+    trains nothing.
+    """
+    profile = run.roster.profiles[device_id]
+    plan, word = choose_plan(profile, plan_template(run.job, run.model, labels), labels, weak=run.job.weak)
+    run.plans[device_id] = plan
+    if plan.submodel is not None and plan.submodel.note:
+        found.note(device_id, f"device {device_id}: {plan.submodel.note}")
+    return plan, word
+
+
+def _model(profiles: Sequence[Profile], job: Job) -> ModelSpec:
+    """The fleet's model, with the exits at which its weak devices stop."""
+    spec = choose_model_spec([profile.data for profile in profiles], job.model)
+    if job.weak != DEPTH:
+        return spec
+    rows = max(job.train.batch_size, job.personal.batch_size)
+    limits = [profile.budget.train_ram_bytes for profile in profiles if profile.data.train_samples]
+    return replace(spec, exits=exits_needed(spec, [(rows, limit) for limit in limits if limit is not None]))
 
 
 def _gather(
-    grid: Grid, job: Job, progress: Progress, *, accept: Callable[[Profile], None], roster: Roster, clock: Clock
+    grid: Grid,
+    job: Job,
+    progress: Progress,
+    *,
+    call: Call,
+    accept: Callable[[Profile], None],
+    roster: Roster,
+    clock: Clock,
 ) -> tuple[Exchange, list[str]]:
     nodes = wait_for_nodes(grid, job.minimum_devices, job.join_s, clock)
     if len(nodes) < job.minimum_devices:
@@ -134,7 +180,6 @@ def _gather(
         )
     progress("profile", 0, len(nodes), "")
 
-    call = Call(message_type=PROFILE, round=0, deadline_s=job.deadline_s)
     found, joined = enrol(grid, roster, call, accept, clock=clock)
     progress("profile", len(joined), len(nodes), "")
     if len(joined) < job.minimum_devices:
@@ -151,6 +196,13 @@ def _stored_run(registry: Registry, job: Job) -> RunRow | None:
     if stored is not None and stored.job_json != job_json(job):
         raise RegistryError(f"{registry.name}: holds the run of another job; give this run a folder of its own")
     return stored
+
+
+def _profile_round(registry: Registry, job: Job) -> int:
+    """0, or where a run goes on, the last round in which it asked for profiles."""
+    with registry.transaction() as session:
+        latest = session.scalars(select(func.max(RoundEntry.round))).one() or 0
+    return latest // job.reprofile_every * job.reprofile_every if job.reprofile_every else 0
 
 
 def _begin(registry: Registry, job: Job, model: ModelSpec) -> tuple[Base, int]:
@@ -185,18 +237,24 @@ def _resume(registry: Registry, model: ModelSpec) -> tuple[Base, int]:
 
 def _peers(registry: Registry) -> dict[str, Peer]:
     with registry.transaction() as session:
-        query = select(UpdateRow.device_id, func.max(UpdateRow.round)).group_by(UpdateRow.device_id)
+        asked = RoundEntry.base_version == UpdateRow.base_version  # the last round from it, others were abandoned
+        query = select(UpdateRow.device_id, func.max(RoundEntry.round)).join(RoundEntry, asked)
+        query = query.group_by(UpdateRow.device_id)
         acknowledged = {row[0]: row[1] for row in session.execute(query)}
+        masks = masks_known(session)
         return {
             device.device_id: Peer(
-                acknowledged_round=acknowledged.get(device.device_id, 0), held_version=device.held_version
+                acknowledged_round=acknowledged.get(device.device_id, 0),
+                held_version=device.held_version,
+                masks=masks.get(device.device_id, NO_MASKS),
             )
             for device in session.scalars(select(DeviceEntry))
         }
 
 
-def plan_template(job: Job, model: ModelSpec) -> Plan:
-    uplink = uplink_of(job, schema_of(initial_state(model, job.seed)).size)
+def plan_template(job: Job, model: ModelSpec, labels: FleetLabels) -> Plan:
+    """What the plans of all devices of a fleet have in common."""
+    uplink = uplink_of(job, schema_of(initial_state(model, job.seed)).size, labels)
     return Plan(
         device_id="",
         round=0,
@@ -211,7 +269,7 @@ def plan_template(job: Job, model: ModelSpec) -> Plan:
         feedback=uplink.feedback,
         gate=job.gate,
         budget=Budget(),
-        downlink=job.downlink,
+        downlink=downlink_of(job),
         step_ahead=uplink.step_ahead,
         local_parameters=job.local_parameters,
     )

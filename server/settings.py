@@ -32,14 +32,20 @@ POSITIVE = Limits(above=True)
 FRACTION = Limits(0, 1, above=True)
 LIMITS = {
     "job.rounds": Limits(1, 100_000),
+    "job.buffer": Limits(0),
+    "job.concurrency": Limits(0),
+    "job.staleness": Limits(0, 10_000),
     "job.fraction": FRACTION,
+    "job.choice.version": Limits(1),
+    "job.over_selection": Limits(0, 10),
     "job.minimum_fraction": Limits(0, 1),
     "job.minimum_devices": Limits(1),
     "job.join_s": Limits(0),
     "job.deadline_s": POSITIVE,
     "job.seed": Limits(0, 2**31 - 1),
-    "job.server_learning_rate": Limits(0, 100, above=True),
-    "job.server_momentum": Limits(0, 0.9999),
+    "job.reprofile_every": Limits(0, 100_000),
+    "job.aggregate.version": Limits(1),
+    "job.optimizer.version": Limits(1),
     "job.cooldown": Limits(0, 1),
     "job.kappa": Limits(0),
     "job.update_norm": Limits(0),
@@ -65,8 +71,10 @@ LIMITS = {
     "job.gate.confidence": Limits(0.5, 0.9999),
 }
 CHOICES = {
+    "job.mode": ("rounds", "buffered"),
     "job.personal.method": ("auto", "shared", "finetune", "ditto", "head"),
     "job.recipes.precision": ("fastest", "int8", "fp32"),
+    "job.weak": ("depth", "width", "leave-out"),
 }
 
 

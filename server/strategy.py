@@ -10,10 +10,11 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedtailor.protos.schema import State
-from fedtailor.server.coordinator import close_round
+from fedtailor.server.choice import cohort_of
+from fedtailor.server.commit import close_round
 from fedtailor.server.rounds import Call, Exchange, Traffic, accept, wire_bytes
 from fedtailor.server.run import Run, join
-from fedtailor.server.training import TRAIN, TrainingRound, sample
+from fedtailor.server.training import TRAIN, TrainingRound
 
 log = getLogger("flwr")  # Flower's own, whose lines these stand among
 
@@ -23,7 +24,8 @@ class TailorStrategy(Strategy):
 
     Every round is committed to the run's registry as `run_job` does it; for equal jobs the base is the same bits.
     Variants are tailored and judged afterwards, by the coordinator's `tailor` and `evaluate`: Flower's evaluation
-    after every round would touch the test split more than once, so there is none.
+    after every round would touch the test split more than once, so there is none. Flower's loop waits for all that are
+    asked: with over-selection nobody is late, all who answer are merged, and a buffered job trains in rounds too.
     """
 
     def __init__(self, run: Run) -> None:
@@ -51,9 +53,8 @@ class TailorStrategy(Strategy):
             raise ValueError(
                 f"configure_train: the arrays are not base {run.base.version}; begin with initial_arrays()"
             )
-        chosen = sample(run.trainable(run.roster.present(grid)), run.job, server_round)
-        plans = {device_id: run.plans[device_id] for device_id in chosen}
-        self._under_way, self._found = TrainingRound(server_round, run.base, run.job, plans, run.peers), Exchange()
+        cohort = cohort_of(run, server_round)
+        self._under_way, self._found = TrainingRound(server_round, run.base, run.job, cohort, run.peers), Exchange()
         return list(self._messages(self._under_way))
 
     def aggregate_train(
@@ -73,7 +74,8 @@ class TailorStrategy(Strategy):
                 accept(reply, device_id, call, lambda *it: under_way.receive(run.roster, *it), self._found)
         for device_id in devices.values():
             self._found.note(device_id, f"device {device_id}, {TRAIN}: no answer")
-        outcome = close_round(run, under_way, self._found, seconds=run.clock.now() - self._began)
+        closed = under_way.close(self._found, run.clock.now() - self._began)
+        outcome = close_round(run, closed, self._found)
         metrics = {"train_loss": outcome.train_loss, "base_validation_score": outcome.base_validation_score}
         record = MetricRecord({name: value for name, value in metrics.items() if value is not None})
         return (_arrays(run.base.state) if outcome.committed else None), record

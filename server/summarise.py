@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from fedtailor.protos.errors import RegistryError
 from fedtailor.protos.messages import Profile, Scores
 from fedtailor.protos.model_spec import ModelSpec
-from fedtailor.protos.summary import DeviceRow, RoundRow, Summary
+from fedtailor.protos.plan import Plan
+from fedtailor.protos.summary import DeviceRow, DriftRow, RoundRow, Summary
 from fedtailor.protos.variant import Ladder, Variant
 from fedtailor.protos.wire import from_bytes
 from fedtailor.server.certify import certify_fleet
@@ -27,7 +28,6 @@ from fedtailor.server.rows import (
     VariantRow,
 )
 from fedtailor.server.training import TRAIN
-from fedtailor.server.uplink import uplink_of
 from fedtailor.strategies.task import TASKS
 
 FP32_BYTES = 4
@@ -45,7 +45,7 @@ def summarise(registry: Registry) -> Summary:
             raise RegistryError(f"{registry.name}: holds no run yet; run a job into it first")
         model = from_bytes(ModelSpec, run.spec, sender=registry.name)
         job = job_from_json(run.job_json)
-        codec = uplink_of(job, run.parameters).codec
+        codec = _codec(session, registry.name)
         task = TASKS[model.kind]
         devices = _devices(session, registry.name)
         withdrawn = session.scalars(select(CohortRow.recipe).where(CohortRow.withdrawn).order_by(CohortRow.recipe))
@@ -56,7 +56,7 @@ def summarise(registry: Registry) -> Summary:
             metric=task.metric,
             better=task.better,
             model=f"{model.name} v{model.version}, {run.parameters:,} parameters",
-            codec=f"{codec.name} v{codec.version}",
+            codec=codec,
             base_fp32_bytes=FP32_BYTES * run.parameters,
             seed=job.seed,
             machine=run.machine,
@@ -67,6 +67,15 @@ def summarise(registry: Registry) -> Summary:
             seconds=run.seconds,
             certificates=certify_fleet(devices, model.kind, job.gate, job.seed),
         )
+
+
+def _codec(session: Session, sender: str) -> str:
+    """What the first device was told to write its updates in; devices that join later may be told another."""
+    first = session.scalars(select(PlanRow.plan).order_by(PlanRow.key).limit(1)).first()
+    if first is None:
+        return ""
+    codec = from_bytes(Plan, first, sender=sender).codec
+    return f"{codec.name} v{codec.version}"
 
 
 def _rounds(session: Session) -> tuple[RoundRow, ...]:
@@ -98,6 +107,7 @@ def _devices(session: Session, sender: str) -> tuple[DeviceRow, ...]:
     ladders = {row.device_id: row.ladder for row in session.scalars(select(LadderRow).order_by(LadderRow.key))}
     variants = {row.device_id: row.variant for row in session.scalars(select(VariantRow).order_by(VariantRow.key))}
     scores = {row.device_id: row.scores for row in session.scalars(select(ScoreRow).order_by(ScoreRow.base_version))}
+    drifts = _drifts(session, sender)
     problems: defaultdict[str | None, list[str]] = defaultdict(list)
     for row in session.scalars(select(ProblemRow).where(ProblemRow.stage != TRAIN).order_by(ProblemRow.key)):
         problems[row.device_id].append(row.line)
@@ -120,9 +130,20 @@ def _devices(session: Session, sender: str) -> tuple[DeviceRow, ...]:
                 uplink_bytes=uplink_bytes,
                 downlink_bytes=downlink_bytes,
                 problems=tuple(problems[device_id]),
+                drifts=tuple(drifts[device_id].values()),
             )
         )
     return tuple(rows)
+
+
+def _drifts(session: Session, sender: str) -> defaultdict[str, dict[int, DriftRow]]:
+    """Where a device's data had moved, by round; a run that goes on may find it twice."""
+    found: defaultdict[str, dict[int, DriftRow]] = defaultdict(dict)
+    for row in session.scalars(select(ProfileRow).where(ProfileRow.moved != "").order_by(ProfileRow.key)):
+        drift = from_bytes(Profile, row.profile, sender=sender).data.drift
+        if drift is not None:
+            found[row.device_id][row.round] = DriftRow(round=row.round, parts=tuple(row.moved.split(", ")), drift=drift)
+    return found
 
 
 def _traffic(session: Session) -> dict[str, tuple[int, int, int]]:

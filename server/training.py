@@ -1,128 +1,76 @@
 """One round of training under way: replies are folded into the merge as they come, and committed together."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import numpy as np
 from flwr.app import RecordDict
 
-from fedtailor.protos.errors import DecodeError
-from fedtailor.protos.messages import Instruction, TrainReply
-from fedtailor.protos.plan import Plan
+from fedtailor.protos.errors import RoundError
 from fedtailor.protos.schema import schema_of
 from fedtailor.protos.summary import RoundRow
-from fedtailor.server.base import Base, next_base
-from fedtailor.server.content import check_finite, content_of, read_reply
+from fedtailor.server.base import Base, next_base, stepped_base
+from fedtailor.server.cohort import Cohort
 from fedtailor.server.job import Job
-from fedtailor.server.peer import NEW, Peer, after_exchange
+from fedtailor.server.orders import Answer, Orders
+from fedtailor.server.peer import Peer, after_exchange
 from fedtailor.server.roster import Roster
 from fedtailor.server.rounds import Ask, Exchange
 from fedtailor.server.rows import TrafficRow, UpdateRow
-from fedtailor.strategies.codec.envelope import Address, decode_update
-from fedtailor.strategies.codec.public_base import shared_context
-from fedtailor.strategies.codec.shared_only import shared_part, whole
-from fedtailor.strategies.merge import Merge
-from fedtailor.strategies.plan import cooled, for_round
+from fedtailor.server.uplink import downlink_of
+from fedtailor.strategies.codec.shared_only import shared_part
+from fedtailor.strategies.merge.aggregate import aggregate_of
+from fedtailor.strategies.merge.optimizer import optimizer_of
 
 TRAIN = "train"
 DOWNLINK = 1  # sets the random numbers of the broadcast apart from those that draw the devices
 
 
-def sample(present: Sequence[str], job: Job, round_: int) -> list[str]:
-    """The devices asked in this round, drawn from sorted ids by the job's seed and the round alone."""
-    count = min(len(present), max(1, round(job.fraction * len(present))))
-    rng = np.random.default_rng((job.seed, round_))
-    return sorted(rng.choice(np.array(sorted(present), dtype=object), count, replace=False).tolist()) if present else []
+class Gathering:
+    """The answers that round `number` merges into `base`, folded as they come."""
 
-
-class TrainingRound:
-    """Round `number` from `base`; `plans` are those of the devices asked, `peers` what is known of them so far."""
-
-    def __init__(self, number: int, base: Base, job: Job, plans: Mapping[str, Plan], peers: Mapping[str, Peer]) -> None:
+    def __init__(self, number: int, base: Base, job: Job) -> None:
         self.number = number
         self.base = base
+        self.answers: dict[str, Answer] = {}
         self._job = job
-        self._shared = shared_part(base.state, job.local_parameters)
-        self._context = shared_context(base.public.context, job.local_parameters)
-        self._merge = Merge(schema_of(self._shared), max_norm=job.update_norm)
-        share = cooled(number, job.rounds, job.cooldown)
-        lean = {device_id: replace(plan, recipes=()) for device_id, plan in plans.items()}  # for tailoring only
-        self._plans = {
-            device_id: for_round(plan, seed=job.seed, round_=number, base_version=base.version, rate_share=share)
-            for device_id, plan in lean.items()
-        }
-        self._peers = {device_id: peers.get(device_id, NEW) for device_id in plans}
-        self._replies: dict[str, TrainReply] = {}
+        schema = schema_of(shared_part(base.state, job.local_parameters))
+        self._replies = aggregate_of(job.aggregate, schema, max_norm=job.update_norm)
 
-    def asks(self, roster: Roster) -> Iterator[Ask]:
-        """One message per device, with its own way to the base."""
-        for device_id, plan in self._plans.items():
-            peer = self._peers[device_id]
-            order = Instruction(
-                plan=plan,
-                base=self.base.ring.broadcast(peer.held_version),
-                acknowledged_round=peer.acknowledged_round,
-            )
-            yield Ask(device_id, roster.nodes[device_id], content_of(instruction=order))
+    def fold(self, answer: Answer, weight: float) -> None:
+        """
+        Raises:
+            DecodeError: it cannot be merged; the sums are as before.
+        """
+        answer.decoded.fold_into(self._replies, weight, sender=f"device {answer.device_id}, round {answer.round}")
+        only_figures = replace(answer.decoded, said=[], kept=None)
+        self.answers[answer.device_id] = replace(answer, decoded=only_figures)
 
-    def receive(self, roster: Roster, device_id: str, content: RecordDict) -> None:
-        """Fold one device's update.
+    def next_base(self) -> Base:
+        """The base that the answers lead to.
 
         Raises:
-            DecodeError: anything about the reply is not what was asked for; the sums are as before.
+            RoundError: too few answers for what the aggregate promises. PlanError: it cannot combine their masks.
         """
-        sender = f"device {device_id}, round {self.number}"
-        reply = read_reply(content, "train", TrainReply, sender=sender)
-        check_finite(reply, sender=sender)
-        update, peer = reply.update, self._peers[device_id]
-        decoded = decode_update(update, self._context, expected=self._address(device_id), known_masks=peer.masks)
-        if update.num_examples > (most := roster.rows(device_id)):
-            raise DecodeError(f"{sender}: it counts {update.num_examples} examples, its profile has {most}; skipped")
-        self._merge.fold(decoded.deltas, float(update.num_examples), sender=sender, masks=decoded.masks)
-        self._peers[device_id] = replace(peer, masks=decoded.known_masks)
-        self._replies[device_id] = replace(reply, update=replace(update, payload=b""))  # folded: only figures stay
+        job, step = self._job, self._replies.mean(self._job.kappa)
+        moved = stepped_base(self.base, step, optimizer_of(job.optimizer), job.local_parameters)
+        return next_base(moved, moved.state, self.number, downlink_of(job), (job.seed, self.number, DOWNLINK))
 
-    def next_base(self) -> Base | None:
-        """The base this round leads to; None where too few devices answered: the round is abandoned."""
-        if not self._replies or len(self._replies) < self._job.minimum_fraction * len(self._plans):
-            return None
-        shared = self._merge.commit(
-            self._shared,
-            learning_rate=self._job.server_learning_rate,
-            kappa=self._job.kappa,
-            momentum=self._job.server_momentum,
-            previous=self.base.previous,
-        )
-        state = whole(shared, self.base.state)
-        return next_base(self.base, state, self.number, self._job.downlink, (self._job.seed, self.number, DOWNLINK))
+    def peers(self, known: Mapping[str, Peer], *, committed: bool) -> dict[str, Peer]:
+        """`known` of those asked, and what the answers and whether they were committed tell of them."""
+        told = dict(known)
+        for device_id, answer in self.answers.items():
+            peer = replace(known[device_id], masks=answer.decoded.known_masks)
+            told[device_id] = replace(peer, acknowledged_round=answer.round) if committed else peer
+        return told
 
-    def peers(self, found: Exchange, *, committed: bool) -> dict[str, Peer]:
-        """What is known of those asked, once the round is over."""
-        known = self._peers | after_exchange(self._peers, found, self.base.version)
-        return {
-            device_id: replace(peer, acknowledged_round=self.number)
-            if committed and device_id in self._replies
-            else peer
-            for device_id, peer in known.items()
-        }
-
-    def _address(self, device_id: str) -> Address:
-        return Address(
-            device_id=device_id,
-            round=self.number,
-            base_version=self.base.version,
-            context_version=self.base.public.context_version,
-            codec=self._plans[device_id].codec,
-        )
-
-    def outcome(self, found: Exchange, *, committed: bool, seconds: float) -> RoundRow:
+    def outcome(self, found: Exchange, *, asked: int, committed: bool, seconds: float) -> RoundRow:
         """The round in figures."""
-        replies = [self._replies[device_id] for device_id in sorted(self._replies)]
+        replies = [self.answers[device_id].reply for device_id in sorted(self.answers)]
         return RoundRow(
             round=self.number,
             base_version=self.base.version,
             committed=committed,
-            asked=len(self._plans),
+            asked=asked,
             answered=len(replies),
             base_validation_score=_mean([(r.base_validation_score, r.validation_rows) for r in replies]),
             train_loss=_mean([(r.train_loss, r.update.num_examples) for r in replies]),
@@ -138,14 +86,73 @@ class TrainingRound:
             UpdateRow(
                 device_id=device_id,
                 round=self.number,
-                base_version=self.base.version,
-                num_examples=reply.update.num_examples,
-                base_validation_score=reply.base_validation_score,
-                train_loss=reply.train_loss,
-                train_cpu_s=reply.train_cpu_s,
+                base_version=answer.base_version,
+                num_examples=answer.reply.update.num_examples,
+                base_validation_score=answer.reply.base_validation_score,
+                train_loss=answer.reply.train_loss,
+                train_cpu_s=answer.reply.train_cpu_s,
             )
-            for device_id, reply in sorted(self._replies.items())
+            for device_id, answer in sorted(self.answers.items())
         ]
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Closed:
+    """A round that is over: what is to be recorded of it. base: the one it committed, None: abandoned; updates: those
+    merged into it; peers: what is known of the devices it heard of.
+    """
+
+    outcome: RoundRow
+    base: Base | None
+    updates: Sequence[UpdateRow]
+    peers: Mapping[str, Peer]
+
+
+class TrainingRound:
+    """Round `number` from `base`; `cohort` is whom it asks, `peers` what is known of devices so far."""
+
+    def __init__(self, number: int, base: Base, job: Job, cohort: Cohort, peers: Mapping[str, Peer]) -> None:
+        self.number = number
+        self.cohort = cohort
+        self._job = job
+        self._orders = Orders(number, base, job, cohort, peers)
+        self._gathering = Gathering(number, base, job)
+
+    def asks(self, roster: Roster) -> Iterator[Ask]:
+        """One message per device."""
+        return self._orders.asks(roster)
+
+    def receive(self, roster: Roster, device_id: str, content: RecordDict) -> None:
+        """Fold one device's update.
+
+        Raises:
+            DecodeError: anything about the reply is not what was asked for; the sums are as before.
+        """
+        answer = self._orders.read(roster, device_id, content)
+        self._gathering.fold(answer, answer.weight)
+
+    def close(self, found: Exchange, seconds: float) -> Closed:
+        """What the round came to; it is abandoned where too few devices answered."""
+        gathering, base = self._gathering, self._next_base(found)
+        committed = base is not None
+        known = self._orders.peers | after_exchange(self._orders.peers, found, gathering.base.version)
+        return Closed(
+            outcome=gathering.outcome(found, asked=len(self.cohort.plans), committed=committed, seconds=seconds),
+            base=base,
+            updates=gathering.update_rows() if committed else [],
+            peers=gathering.peers(known, committed=committed),
+        )
+
+    def _next_base(self, found: Exchange) -> Base | None:
+        wanted = self.cohort.wanted
+        if not 0 < len(self._gathering.answers) >= self._job.minimum_fraction * wanted:
+            found.note(None, _abandoned(found, wanted, self._job))
+            return None
+        try:
+            return self._gathering.next_base()
+        except RoundError as error:
+            found.note(None, f"abandoned: {error}; the base is as before")
+            return None
 
 
 def traffic_rows(found: Exchange, stage: str, round_: int) -> list[TrafficRow]:
@@ -161,6 +168,15 @@ def traffic_rows(found: Exchange, stage: str, round_: int) -> list[TrafficRow]:
         )
         for device_id, traffic in found.traffic.items()
     ]
+
+
+def _abandoned(found: Exchange, wanted: int, job: Job) -> str:
+    if not found.traffic and job.tags:
+        return f"abandoned: no device present with rows to train on has one of the tags {', '.join(job.tags)}"
+    return (
+        f"abandoned: {len(found.answered)} of {len(found.traffic)} devices answered, "
+        f"at least {job.minimum_fraction:.0%} of {wanted} are needed; the base is as before"
+    )
 
 
 def _mean(weighted: Sequence[tuple[float, int]]) -> float | None:

@@ -13,7 +13,7 @@ from fedtailor.protos.errors import ConfigError
 from fedtailor.simulations.catalogue import device_class
 from fedtailor.simulations.device import simulated_device
 from fedtailor.simulations.fleet import Fleet, load_fleet
-from fedtailor.simulations.reliability import Conditions, reliability
+from fedtailor.simulations.reliability import Conditions, reliability, virtual_time
 
 BITS_PER_BYTE = 8
 
@@ -25,15 +25,23 @@ def simulated_app() -> ClientApp:
     return client_app(open_device, mods=(reliability(conditions),))
 
 
-def open_device(context: Context) -> Device:
-    """The device this node stands for, with its store in the run folder: `run`, or where `config` lies.
+@cache
+def virtual_app() -> ClientApp:
+    """The same behind a `VirtualGrid`."""
+    torch.set_num_threads(1)
+    return client_app(open_device, mods=(virtual_time(conditions),))
+
+
+def open_device(context: Context, round_: int | None = None) -> Device:
+    """The device this node stands for, as it is in a round; its store is in the run folder: `run`, or beside `config`.
 
     Raises:
         ConfigError: the run has no config, it cannot be read, or it has another number of devices than there are nodes.
     """
     config = _config(context)
     run = context.run_config.get("run")
-    return simulated_device(_fleet(config), _index(context), Path(str(run)) if run else config.parent)
+    folder = Path(str(run)) if run else config.parent
+    return simulated_device(_fleet(config), _index(context), folder, round_)
 
 
 def conditions(context: Context) -> Conditions:
@@ -43,7 +51,11 @@ def conditions(context: Context) -> Conditions:
 
 @cache
 def _conditions(config: Path, index: int) -> Conditions:
-    fleet = _fleet(config)
+    return conditions_of(_fleet(config), index)
+
+
+def conditions_of(fleet: Fleet, index: int) -> Conditions:
+    """How reliable device number `index` of a resolved fleet is."""
     cls = device_class(fleet.members[index].device_class)
     answers = (1 - fleet.dropout) * (cls.availability if fleet.availability else 1)
     return Conditions(

@@ -102,7 +102,7 @@ def train_base(
     Raises:
         PlanError: the devices' data do not fit together, or no model takes it.
     """
-    spec = choose_model_spec([profile_data(device, None) for device in devices], model)
+    spec = choose_model_spec([profile_data(device) for device in devices], model)
     trained = train(initial_state(spec, seed), pooled(devices).train, spec, plan, seed=seed, schedule=schedule)
     return Base(spec=spec, state=trained.state, cpu_s=trained.cpu_s)
 

@@ -1,10 +1,5 @@
-"""Accuracy against bytes: every method from every seed, each a task for a worker process.
+"""Accuracy against bytes: every method from every seed, each an errand for a worker process."""
 
-What a task found is kept as a file, so that a bench that was interrupted takes up where it stopped.
-"""
-
-import hashlib
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,12 +9,11 @@ import torch
 
 from fedtailor.protos.samples import DeviceData
 from fedtailor.server.progress import Progress
-from fedtailor.simulations.codec_course import Course, course_of
-from fedtailor.simulations.codec_federation import Federation
-from fedtailor.simulations.codec_methods import Method
 from fedtailor.simulations.codec_rows import Run
+from fedtailor.simulations.course import Course, course_of
+from fedtailor.simulations.federation import Federation, Wire
 from fedtailor.simulations.fleet import Fleet, fleet_table
-from fedtailor.simulations.task_pool import in_processes
+from fedtailor.simulations.kept_runs import Shelf, carried_out, file_name
 from fedtailor.strategies.task import TASKS
 
 LAST_ROUNDS = 5  # one base's score varies from round to round by more than methods differ
@@ -29,7 +23,7 @@ LAST_ROUNDS = 5  # one base's score varies from round to round by more than meth
 class Terms:
     """Which methods, how often, with how many devices a round; `out` is a folder that keeps what was found."""
 
-    methods: tuple[Method, ...]
+    methods: tuple[Wire, ...]
     seeds: int
     per_round: int
     out: Path | None = None
@@ -40,7 +34,7 @@ class Errand:
     """One method from one seed; `fleet.job` says for how many rounds."""
 
     fleet: Fleet
-    method: Method
+    method: Wire
     per_round: int
     seed: int
 
@@ -49,8 +43,7 @@ class Errand:
         """Named by all that decides what comes of it, but for the code itself."""
         fleet = fleet_table(replace(self.fleet, workers=1))
         asked = {"fleet": fleet, "method": asdict(self.method), "per_round": self.per_round}
-        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-        return f"{self.method.name}-seed{self.seed}-{digest[:12]}.json"
+        return file_name(f"{self.method.name}-seed{self.seed}", asked)
 
 
 def bench_accuracy(fleet: Fleet, terms: Terms, progress: Progress) -> list[Run]:
@@ -64,16 +57,13 @@ def bench_accuracy(fleet: Fleet, terms: Terms, progress: Progress) -> list[Run]:
         for seed in range(terms.seeds)
         for method in terms.methods
     ]
-    found = {errand.file: run for errand in errands if (run := _kept(terms.out, errand)) is not None}
-    missing = [errand for errand in errands if errand.file not in found]
     stage = f"{fleet.name}, {terms.per_round} devices a round"
-    progress(stage, len(found), len(errands), "")
-    for name, run in in_processes(carry_out, missing, fleet.workers):
-        found[name] = run
-        if terms.out is not None:
-            _keep(terms.out / name, run)
-        progress(stage, len(found), len(errands), f"{run.method}, seed {run.seed}")
-    return [found[errand.file] for errand in errands]
+
+    def told(done: int, run: Run | None) -> None:
+        progress(stage, done, len(errands), "" if run is None else f"{run.method}, seed {run.seed}")
+
+    shelf = Shelf(folder=terms.out, read=lambda kept: Run(**kept))
+    return carried_out(carry_out, errands, shelf, fleet.workers, told)
 
 
 def carry_out(errand: Errand) -> tuple[str, Run]:
@@ -83,7 +73,7 @@ def carry_out(errand: Errand) -> tuple[str, Run]:
     return errand.file, run_method(course, errand.method)
 
 
-def run_method(course: Course, method: Method) -> Run:
+def run_method(course: Course, method: Wire) -> Run:
     """All rounds of one method, scored over the last of them."""
     began = time.thread_time()
     federation = Federation(course, method)
@@ -111,16 +101,3 @@ def run_method(course: Course, method: Method) -> Run:
 
 def _scores(federation: Federation, rows: DeviceData) -> tuple[float, float]:
     return federation.score(rows.validation), federation.score(rows.test)
-
-
-def _kept(out: Path | None, errand: Errand) -> Run | None:
-    path = None if out is None else out / errand.file
-    if path is None or not path.exists():
-        return None
-    return Run(**json.loads(path.read_text(encoding="utf-8")))
-
-
-def _keep(path: Path, run: Run) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(run), indent=2), encoding="utf-8")
-    part.replace(path)  # a bench that is killed here leaves no half of a file

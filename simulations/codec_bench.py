@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from fedtailor.protos.plan import CodecSpec
 from fedtailor.server.progress import Progress
 from fedtailor.simulations.codec_accuracy import Terms, bench_accuracy
-from fedtailor.simulations.codec_methods import RAW
 from fedtailor.simulations.codec_peers import Match, match_peers
 from fedtailor.simulations.codec_rows import FP32, OURS, MethodRow, PeerRow, SpeedRow, method_rows
 from fedtailor.simulations.codec_speed import SIZES, bench_speed
+from fedtailor.simulations.federation import RAW
 from fedtailor.simulations.fleet import Fleet
 from fedtailor.strategies.codec.profile import Statistics, profile
 
-OFTEN = profile(0.25, Statistics(rounds=80, parameters=10**6))
+OFTEN = profile(0.25, Statistics(rounds=80, parameters=10**6, skewed=True))
 TIMED = {OURS: OFTEN.codec, "int8": CodecSpec(name="uniform", version=1, args={"bits": 8}), FP32: RAW}
 
 

@@ -1,36 +1,26 @@
-"""The methods that the bench of codecs compares, as data: how an update is written, and what a device remembers."""
+"""The methods that the bench of codecs compares, as data: each a way to write updates and the base's own steps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fedtailor.protos.errors import ConfigError
 from fedtailor.protos.plan import CodecSpec
 from fedtailor.simulations.codec_rows import FP32, OURS
+from fedtailor.simulations.federation import RAW, Wire
 from fedtailor.strategies.codec.profile import Uplink
 
 AHEAD = 0.5
-RAW = CodecSpec(name="fp32", version=1)
 COARSE = CodecSpec(name="deadzone", version=1, args={"step": 3})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Method:
-    """How updates are written, None: as the adaptive profile says for the course; and how the base's own steps are."""
-
-    name: str
-    uplink: Uplink | None
-    downlink: CodecSpec = RAW
+def _stateless(name: str, codec: CodecSpec) -> Wire:
+    return Wire(name=name, uplink=Uplink(codec=codec, feedback=False, step_ahead=0.0))
 
 
-def _stateless(name: str, codec: CodecSpec) -> Method:
-    return Method(name=name, uplink=Uplink(codec=codec, feedback=False, step_ahead=0.0))
+def _stateful(name: str, codec: CodecSpec, step_ahead: float = 0.0) -> Wire:
+    return Wire(name=name, uplink=Uplink(codec=codec, feedback=True, step_ahead=step_ahead))
 
 
-def _stateful(name: str, codec: CodecSpec, step_ahead: float = 0.0) -> Method:
-    return Method(name=name, uplink=Uplink(codec=codec, feedback=True, step_ahead=step_ahead))
-
-
-def _with_and_without_ahead(name: str, codec: CodecSpec) -> tuple[Method, Method]:
+def _with_and_without_ahead(name: str, codec: CodecSpec) -> tuple[Wire, Wire]:
     return _stateful(name, codec), _stateful(f"{name}-ahead", codec, AHEAD)
 
 
@@ -49,13 +39,13 @@ METHODS = {
         *_with_and_without_ahead("stc", _spec("stc", share=0.01)),
         _stateless("rotate1", _spec("rotate")),
         *_with_and_without_ahead("ternary", _spec("ternary", tau=0.65)),
-        Method(name=OURS, uplink=None),
-        Method(name=f"{OURS}-downlink", uplink=None, downlink=COARSE),
+        Wire(name=OURS, uplink=None),
+        Wire(name=f"{OURS}-downlink", uplink=None, downlink=COARSE),
     )
 }
 
 
-def methods_named(names: Sequence[str]) -> tuple[Method, ...]:
+def methods_named(names: Sequence[str]) -> tuple[Wire, ...]:
     """The methods of these names, in this order, with fp32 before them; all where none is named.
 
     Raises:

@@ -20,10 +20,10 @@ from fedtailor.protos.plan import CodecSpec
 from fedtailor.protos.schema import Floats
 from fedtailor.protos.wire import to_bytes
 from fedtailor.server.problem import one_line
-from fedtailor.simulations.codec_course import course_of
-from fedtailor.simulations.codec_federation import Federation, Sent
 from fedtailor.simulations.codec_methods import METHODS
 from fedtailor.simulations.codec_rows import FP32, OURS, PeerRow
+from fedtailor.simulations.course import course_of
+from fedtailor.simulations.federation import Federation, Sent
 from fedtailor.simulations.fleet import Fleet
 from fedtailor.simulations.task_pool import in_processes
 from fedtailor.strategies.codec.context import Context

@@ -1,4 +1,4 @@
-"""One device of a resolved fleet, as its app opens it: its own rows, its store, its budget, its modelled hardware."""
+"""One device of a resolved fleet, as its app opens it: its own rows, store, budget, tags and modelled hardware."""
 
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,8 +12,8 @@ from fedtailor.simulations.catalogue import device_class, simulated_profile
 from fedtailor.simulations.fleet import Fleet, FleetDevice
 
 
-def simulated_device(fleet: Fleet, index: int, run: Path) -> Device:
-    """Device number `index` of a resolved fleet, with its store under `run/devices`.
+def simulated_device(fleet: Fleet, index: int, run: Path, round_: int | None = None) -> Device:
+    """Device number `index` of a resolved fleet, with its rows of a round (None: all), its store under `run/devices`.
 
     The fleet file is read once a process, the host's benchmark measured once a run.
 
@@ -25,10 +25,11 @@ def simulated_device(fleet: Fleet, index: int, run: Path) -> Device:
         raise ValueError(f"device {index} is not in fleet {fleet.name!r} of {len(fleet.members)} resolved devices")
     member = fleet.members[index]
     return Device(
-        data=_opened(fleet.data, _changed_ns(fleet.data)).device(member.device_id),
+        data=_opened(fleet.data, _changed_ns(fleet.data)).device(member.device_id, round_),
         store=DeviceStore(run / "devices" / folder_name(member.device_id)),
         budget=member.budget,
         hardware=partial(_hardware, member, run),
+        tags=member.tags,
     )
 
 

@@ -21,11 +21,12 @@ NO_LIMIT = "none"  # in a budget: lifts the limit of the device's class
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetDevice:
-    """One device whose class and budget are settled."""
+    """One device whose class, budget and tags are settled."""
 
     device_id: str
     device_class: str
     budget: Budget
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,13 +153,18 @@ def _members(reader: TableReader) -> tuple[FleetDevice, ...]:
 
 
 def _member(reader: TableReader) -> FleetDevice:
-    reader.known("id", "class", "budget")
+    reader.known("id", "class", "budget", "tags")
     name = reader.text("class")
     try:
         budget = device_class(name).budget
     except ConfigError as error:
         raise ConfigError(f"{reader.source}: class: {error}") from None
-    return FleetDevice(device_id=reader.text("id"), device_class=name, budget=_budget(reader.inner("budget"), budget))
+    return FleetDevice(
+        device_id=reader.text("id"),
+        device_class=name,
+        budget=_budget(reader.inner("budget"), budget),
+        tags=reader.texts("tags"),
+    )
 
 
 def _budget(reader: TableReader, default: Budget) -> Budget:
@@ -179,7 +185,8 @@ def _budget(reader: TableReader, default: Budget) -> Budget:
 
 def _member_table(member: FleetDevice) -> dict[str, object]:
     budget = {key: NO_LIMIT if value is None else value for key, value in asdict(member.budget).items()}
-    return {"id": member.device_id, "class": member.device_class, "budget": budget}
+    table: dict[str, object] = {"id": member.device_id, "class": member.device_class, "budget": budget}
+    return {**table, "tags": list(member.tags)} if member.tags else table
 
 
 def _job(reader: TableReader, name: str, seed: int) -> Job:

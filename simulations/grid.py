@@ -2,7 +2,7 @@
 
 Node i of the fleet has the same node id in every run; its messages are carried out in the order they were pushed,
 and its context outlives each of them, as on a SuperNode. A message's time to live is not looked at: who is late is
-decided on a virtual clock (`reliability.py`), never by how busy this machine is.
+decided in virtual time (`virtual_grid.py`), never by how busy this machine is.
 """
 
 import threading

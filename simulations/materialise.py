@@ -79,9 +79,7 @@ def _limited(fleet: Fleet, arrays: FleetArrays) -> FleetArrays:
         remedy = "ask for fewer, or deal the rows anew with a partition"
         raise ConfigError(f"fleet {fleet.name!r}: devices: expected at most {total}, got {fleet.devices}; {remedy}")
     keep = np.isin(arrays.device, _drawn(trained, untrained, fleet.devices, fleet.seed))
-    split = None if arrays.split is None else arrays.split[keep]
-    drawn = replace(arrays, x=arrays.x[keep], y=arrays.y[keep], device=arrays.device[keep], split=split)
-    return drawn.noted(f"{fleet.devices} of {total} devices, seed {fleet.seed}")
+    return arrays.only(keep).noted(f"{fleet.devices} of {total} devices, seed {fleet.seed}")
 
 
 def _drawn(trained: Names, untrained: Names, count: int, seed: int) -> Names:

@@ -38,9 +38,10 @@ from fedtailor.simulations.personal_model import PersonalModel, personal_model
 from fedtailor.simulations.user_model import check_answers, load_weights, user_part
 from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.interval import score_interval
+from fedtailor.strategies.label_prior import fleet_labels
 from fedtailor.strategies.models.model import build
 from fedtailor.strategies.payload.payload import unpack
-from fedtailor.strategies.plan import choose_model_spec, choose_plan, fleet_counts
+from fedtailor.strategies.plan import choose_model_spec, choose_plan
 from fedtailor.strategies.task import TASKS
 
 GIVEN = "weights"  # how a personal model came to be that was trained elsewhere
@@ -80,7 +81,7 @@ def prepare(wish: Wish) -> Task:
     """
     devices = devices_of(wish.fleet)
     data = _wanted(devices, wish.device)
-    profiles = tuple(profile_data(device, None) for device in devices)
+    profiles = tuple(profile_data(device) for device in devices)
     spec = choose_model_spec(profiles, wish.fleet.job.model)
     given = None if wish.weights is None else _given(spec, wish.weights)
     check_answers(given.module if given else build(spec), spec)
@@ -150,10 +151,11 @@ def _given(spec: ModelSpec, path: Path) -> PersonalModel:
 
 def _plan(task: Task, hardware: DeviceProfile) -> Plan:
     job = task.wish.fleet.job
-    template = plan_template(replace(job, recipes=(*job.recipes, STUDENT)), task.spec)
+    labels = fleet_labels(profile.class_counts for profile in task.profiles)
+    template = plan_template(replace(job, recipes=(*job.recipes, STUDENT)), task.spec, labels)
     own = next(profile for profile in task.profiles if profile.device_id == task.data.device_id)
     asked = Profile(hardware=hardware, data=own, budget=task.wish.budget)
-    return choose_plan(asked, template, fleet_counts(task.profiles))[0]
+    return choose_plan(asked, template, labels)[0]
 
 
 def _ladder(tailored: Tailored, data: DeviceData, personal: PersonalModel) -> Ladder:

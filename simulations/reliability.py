@@ -13,6 +13,7 @@ from flwr.common.constant import ErrorCode
 from fedtailor.protos.messages import RECORD, Instruction, TrainReply
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.wire import from_bytes
+from fedtailor.simulations.virtual_grid import stamp
 from fedtailor.strategies.graph.macs import macs
 from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models.model import build
@@ -56,8 +57,13 @@ def fate(conditions: Conditions, device_id: str, round_: int) -> Fate:
     """
     device = (conditions.seed, zlib.crc32(device_id.encode()))
     drops_out = np.random.default_rng((*device, round_)).random() < conditions.dropout
-    straggles = np.random.default_rng(device).random() < conditions.slow_fraction
-    return Fate(drops_out, conditions.slowdown * (conditions.slow_factor if straggles else 1.0))
+    return Fate(drops_out, conditions.slowdown * (conditions.slow_factor if straggles(conditions, device_id) else 1.0))
+
+
+def straggles(conditions: Conditions, device_id: str) -> bool:
+    """Whether the device is one of the slow ones, in every round."""
+    device = (conditions.seed, zlib.crc32(device_id.encode()))
+    return bool(np.random.default_rng(device).random() < conditions.slow_fraction)
 
 
 def round_s(conditions: Conditions, slowdown: float, *, train_macs: float, down_bytes: int, up_bytes: int) -> float:
@@ -67,33 +73,55 @@ def round_s(conditions: Conditions, slowdown: float, *, train_macs: float, down_
 
 
 def reliability(conditions_of: Callable[[Context], Conditions]) -> Mod:
-    """A Flower mod that lets a device miss rounds of training; every other message is answered.
+    """A Flower mod that lets a device miss rounds of training, for engines whose time is the wall's; every other
+    message is answered.
 
     A device that drops out never sees the message. One that is late has trained, so its residual waits for an
     acknowledgement that will not come; only its reply is lost. Both come back as Error replies of one line.
     """
 
     def mod(message: Message, context: Context, call: ClientAppCallable) -> Message:
-        if message.metadata.message_type != MessageType.TRAIN:
-            return call(message, context)
         conditions = conditions_of(context)
-        instruction, down_bytes = _instruction(message)
-        plan = instruction.plan
-        drawn = fate(conditions, plan.device_id, plan.round)
-        if drawn.drops_out:
-            return _missed(message, ErrorCode.NODE_UNAVAILABLE, f"dropped out of round {plan.round}")
-        reply = call(message, context)
-        if conditions.deadline_s is None or not reply.has_content():
+        reply, took_s = _exchanged(message, context, call, conditions)
+        if took_s is None or conditions.deadline_s is None or took_s <= conditions.deadline_s:
             return reply
-        samples, up_bytes = _trained(reply, plan.device_id)
-        work = float(_macs(plan.model)) * samples * plan.train.epochs
-        took_s = round_s(conditions, drawn.slowdown, train_macs=work, down_bytes=down_bytes, up_bytes=up_bytes)
-        if took_s <= conditions.deadline_s:
-            return reply
-        late = f"late in round {plan.round}: {took_s:.1f} virtual seconds, deadline {conditions.deadline_s:g}"
+        round_ = _instruction(message)[0].plan.round
+        late = f"late in round {round_}: {took_s:.1f} virtual seconds, deadline {conditions.deadline_s:g}"
         return _missed(message, ErrorCode.REPLY_MESSAGE_UNAVAILABLE, late)
 
     return mod
+
+
+def virtual_time(conditions_of: Callable[[Context], Conditions]) -> Mod:
+    """A Flower mod for devices behind a `VirtualGrid`: it says of every reply to training how long it took, and the
+    server decides who is late. A device that drops out never sees the message.
+    """
+
+    def mod(message: Message, context: Context, call: ClientAppCallable) -> Message:
+        reply, took_s = _exchanged(message, context, call, conditions_of(context))
+        return reply if took_s is None else stamp(reply, took_s)
+
+    return mod
+
+
+def _exchanged(
+    message: Message, context: Context, call: ClientAppCallable, conditions: Conditions
+) -> tuple[Message, float | None]:
+    """The reply, and the virtual seconds it took; None where it is not one to training, or an Error."""
+    if message.metadata.message_type != MessageType.TRAIN:
+        return call(message, context), None
+    instruction, down_bytes = _instruction(message)
+    plan = instruction.plan
+    drawn = fate(conditions, plan.device_id, plan.round)
+    if drawn.drops_out:
+        return _missed(message, ErrorCode.NODE_UNAVAILABLE, f"dropped out of round {plan.round}"), None
+    reply = call(message, context)
+    if not reply.has_content():
+        return reply, None
+    samples, up_bytes = _trained(reply, plan.device_id)
+    work = float(_macs(plan.model)) * samples * plan.train.epochs
+    took_s = round_s(conditions, drawn.slowdown, train_macs=work, down_bytes=down_bytes, up_bytes=up_bytes)
+    return reply, took_s
 
 
 def _instruction(message: Message) -> tuple[Instruction, int]:

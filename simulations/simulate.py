@@ -1,7 +1,8 @@
 """Run a fleet on this machine, from what is asked for to a run folder with a report."""
 
 import json
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedtailor.protos.errors import ConfigError
@@ -12,15 +13,16 @@ from fedtailor.server.registry import open_registry
 from fedtailor.server.report.page import to_html
 from fedtailor.server.report.summary_json import summary_dict
 from fedtailor.server.run import check_names
-from fedtailor.simulations.app import simulated_app
+from fedtailor.server.run_lock import LOCK, only_writer
+from fedtailor.simulations.app import virtual_app
 from fedtailor.simulations.device import host_profile
 from fedtailor.simulations.fleet import Fleet, write_fleet
 from fedtailor.simulations.grid import InProcessGrid
 from fedtailor.simulations.materialise import resolve
+from fedtailor.simulations.virtual_grid import VirtualGrid
 from fedtailor.simulations.workers import Workers
 
 CONFIG, SUMMARY, REPORT = "config.toml", "summary.json", "report.html"
-PATIENCE_S = 30.0 * 24 * 3600  # wall time; who is late is decided by the job's deadline on each device's virtual clock
 
 
 def simulate(fleet: Fleet, out: Path, progress: Progress) -> Summary:
@@ -31,12 +33,18 @@ def simulate(fleet: Fleet, out: Path, progress: Progress) -> Summary:
     Raises:
         ConfigError: `out` is not an empty or new folder, cannot be written, or the fleet asks for what cannot be.
         DataError: the rows cannot be used. RoundError: the job could not be completed.
+        RegistryError: the disk is full, or another process writes into the folder.
     """
-    settled = prepare(fleet, out)
+    with _begun(fleet, out) as settled:
+        return carry_out(settled, out, progress)
+
+
+def carry_out(settled: Fleet, out: Path, progress: Progress) -> Summary:
+    """What is left of a settled fleet's job, in a run folder that only this process writes. Raises as `simulate`."""
     nodes = len(settled.members)
-    with Workers(simulated_app, min(settled.workers, nodes)) as workers, open_registry(out) as registry:
-        grid = InProcessGrid(workers, nodes=nodes, run_config={"config": str(out.resolve() / CONFIG)})
-        summary = run_job(grid, replace(settled.job, deadline_s=PATIENCE_S), registry, progress)
+    with Workers(virtual_app, min(settled.workers, nodes)) as workers, open_registry(out) as registry:
+        grid = VirtualGrid(InProcessGrid(workers, nodes=nodes, run_config={"config": str(out.resolve() / CONFIG)}))
+        summary = run_job(grid, settled.job, registry, progress, clock=grid.clock)
     write_report(summary, out)
     return summary
 
@@ -46,18 +54,43 @@ def prepare(fleet: Fleet, out: Path) -> Fleet:
 
     Raises as `simulate`.
     """
+    with _begun(fleet, out) as settled:
+        return settled
+
+
+@contextmanager
+def _begun(fleet: Fleet, out: Path) -> Iterator[Fleet]:
+    """The settled fleet of a new run, whose folder is locked; where it cannot be settled no folder is left."""
     _check_unused(out)
     check_names(fleet.job)
+    new = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    with only_writer(out):
+        try:
+            yield _settled(fleet, out)
+        finally:
+            if new and not (out / CONFIG).exists():
+                (out / LOCK).unlink()
+                with suppress(OSError):  # rows dealt anew lie there already
+                    out.rmdir()
+
+
+def _settled(fleet: Fleet, out: Path) -> Fleet:
+    _check_unused(out)  # again: nobody else can begin here any more
     try:
         settled = resolve(fleet, out)
-        out.mkdir(parents=True, exist_ok=True)
         write_fleet(out / CONFIG, settled)
     except OSError as error:
-        raise ConfigError(
-            f"{out}: expected a folder that can be written, got: {error.strerror}; name another with --out"
-        ) from error
+        raise _unwritable(out, error) from error
     host_profile(out)  # now, before several workers would measure at once and disturb each other
     return settled
+
+
+def _unwritable(out: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{out}: expected a folder that can be written, got: {error.strerror}; name another with --out")
 
 
 def write_report(summary: Summary, out: Path) -> None:
@@ -71,10 +104,11 @@ def _check_unused(out: Path) -> None:
     """Nothing that lies there is ever overwritten or deleted."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: expected a folder for the run, came a file; name another with --out")
-    there = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
+    there = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK) if out.is_dir() else []
     if CONFIG in there:
         raise ConfigError(
-            f"{out}: holds an earlier run; name another folder with --out, or see it with: fedtailor report {out}"
+            f"{out}: holds an earlier run; name another folder with --out, see it with: fedtailor report {out}, "
+            f"or go on with it: fedtailor simulate --resume {out}"
         )
     if there:
         raise ConfigError(f"{out}: holds {there[0]}, expected an empty or new folder; name another with --out")

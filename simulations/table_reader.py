@@ -29,6 +29,13 @@ class TableReader:
             raise self.problem(key, "text", value)
         return value
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts; none if absent."""
+        value = self.table.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+            raise self.problem(key, "a list of texts", value)
+        return tuple(value)
+
     def flag(self, key: str, default: bool) -> bool:
         value = self.table.get(key, default)
         if not isinstance(value, bool):

@@ -8,6 +8,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
+from fedtailor.simulations.lifeline import end_with_parent
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -63,7 +65,8 @@ def _received(connection: Connection, process: SpawnProcess) -> Any:
 
 
 def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
-    """The child: answer until the pipe closes, which also happens when the parent is gone."""
+    """The child: answer until the pipe closes, and at most as long as there is a parent."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends its children itself
     with suppress(EOFError, BrokenPipeError):
         while True:

@@ -35,6 +35,7 @@ from fedtailor.simulations.train_small import middle_rung, train_small
 from fedtailor.simulations.variant_row import OURS, REFERENCE, SMALL, VariantRow
 from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.integer.quantise import quantise
+from fedtailor.strategies.label_prior import FleetLabels
 from fedtailor.strategies.models.model import build, load_state
 from fedtailor.strategies.payload.payload import pack, unpack
 
@@ -114,7 +115,7 @@ def _contest(fleet: Fleet, devices: Sequence[DeviceData], terms: Terms, seed: in
         data=replace(rows, train=calibration),
         train=rows.train,
         plan=replace(
-            plan_template(fleet.job, base.spec),
+            plan_template(fleet.job, base.spec, FleetLabels()),
             device_id=rows.device_id,
             seed=seed,
             train=plan,

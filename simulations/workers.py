@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ from flwr.proto.message_pb2 import Context as ContextProto
 from flwr.proto.message_pb2 import Message as MessageProto
 
 from fedtailor.server.problem import one_line
+from fedtailor.simulations.lifeline import end_with_parent
 
 MakeApp = Callable[[], ClientApp]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -121,7 +123,7 @@ class _Process:
     def __init__(self, make_app: MakeApp) -> None:
         self._connection, theirs = _spawn.Pipe()
         self._process = _spawn.Process(target=_serve, args=(theirs, make_app), daemon=True)
-        with _single_threaded():
+        with _single_threaded(), _deaf():
             self._process.start()
         theirs.close()
 
@@ -134,7 +136,7 @@ class _Process:
         return answer
 
     def stop(self) -> None:
-        self._process.terminate()
+        self._process.kill()  # nothing is lost: a device's store is whole at every moment
 
     def end(self) -> int | None:
         """Wait until a process that is ending is gone, and say with what exit code; one that lingers is killed."""
@@ -162,9 +164,22 @@ def _single_threaded() -> Iterator[None]:
                     os.environ[name] = value
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Who is started meanwhile never hears Ctrl-C and SIGTERM, which may go to a whole group of processes: the parent
+    hears them and ends its children itself.
+    """
+    resource_tracker.ensure_running()  # starting it would make this thread hear them again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, make_app: MakeApp) -> None:
-    """The child: answer until the pipe closes, which also happens when the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends its children itself
+    """The child: answer until the pipe closes, and at most as long as there is a parent."""
+    end_with_parent()
     load = cache(make_app)
     while True:
         try:

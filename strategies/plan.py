@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,10 @@ from fedtailor.protos.data_profile import DataProfile
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.messages import Profile
 from fedtailor.protos.model_spec import ModelSpec
-from fedtailor.protos.plan import Footprint, PersonalPlan, Plan
-from fedtailor.strategies.graph.trace import trace
+from fedtailor.protos.plan import PersonalPlan, Plan
+from fedtailor.strategies.label_prior import FleetLabels, label_prior
 from fedtailor.strategies.models.model import build, choose_model, model_named
-from fedtailor.strategies.train_memory import footprint_within
+from fedtailor.strategies.submodel.choose import fitting, head_within, rolled
 
 AUTO = "auto"
 LITTLE_LABELS = 40  # fewer: fine-tuning fits noise, and a validation split of this size cannot tell
@@ -73,24 +72,25 @@ def check_profile(profile: DataProfile, spec: ModelSpec) -> None:
         raise PlanError(f"device {profile.device_id}: expected {_words(want)}, got {_words(_form(profile))}")
 
 
-def fleet_counts(profiles: Sequence[DataProfile]) -> tuple[int, ...]:
-    """Labels per class over the whole fleet; empty for regression."""
-    counted = [profile.class_counts for profile in profiles if profile.class_counts]
-    return tuple(map(sum, zip(*counted, strict=True)))
-
-
-def choose_plan(profile: Profile, template: Plan, fleet: Sequence[int]) -> tuple[Plan, str]:
+def choose_plan(profile: Profile, template: Plan, fleet: FleetLabels, *, weak: str | None = None) -> tuple[Plan, str]:
     """One device's plan, and how it is personalised in a word for the table.
 
-    template: the job's settings and the model, the same for every device. fleet: `fleet_counts`.
+    template: the job's settings and the model, the same for every device. fleet: `fleet_labels`. weak: what a device
+    trains that the whole model is too much for, `depth`, `width` or `leave-out`; it then personalises the head at most.
 
     Raises:
-        PlanError: no training step fits the device's `train_ram_bytes`.
+        PlanError: no training step fits the device's `train_ram_bytes`, and `weak` is None.
     """
-    personal, word = choose_personal(profile.data, fleet, template.personal)
+    personal, word = choose_personal(profile.data, fleet.counts, template.personal)
     margin, ram_bytes = profile.budget.accuracy_margin, profile.budget.train_ram_bytes
-    rows = max(template.train.batch_size, personal.batch_size)
-    footprint = template.train.footprint if ram_bytes is None else _footprint(template.model, rows, ram_bytes)
+    footprint, submodel = template.train.footprint, None
+    if ram_bytes is not None:
+        rows = max(template.train.batch_size, personal.batch_size)
+        footprint, submodel = fitting(template.model, rows, ram_bytes, weak)
+        if submodel is not None and personal.method != "shared":
+            head = head_within(template.model, rows, ram_bytes, footprint)
+            personal = replace(personal, method="head" if head else "shared")
+            footprint, word = head or footprint, f"{personal.method} (weak device)"
     plan = replace(
         template,
         device_id=profile.data.device_id,
@@ -99,6 +99,9 @@ def choose_plan(profile: Profile, template: Plan, fleet: Sequence[int]) -> tuple
         personal_parameters=_head(template.model) if personal.method == "head" else (),
         gate=template.gate if margin is None else replace(template.gate, margin=margin),
         budget=profile.budget,
+        submodel=submodel,
+        profile_round=profile.data.round,
+        label_prior=label_prior(profile.data.class_counts, fleet),
     )
     return plan, word
 
@@ -136,6 +139,7 @@ def for_round(plan: Plan, *, seed: int, round_: int, base_version: int, rate_sha
         round=round_,
         base_version=base_version,
         train=replace(plan.train, learning_rate=plan.train.learning_rate * rate_share),
+        submodel=rolled(plan.submodel, round_),
     )
 
 
@@ -175,11 +179,6 @@ def _pooled(
     mean = shares @ means
     deviation = np.sqrt(shares @ (variances + (means - mean) ** 2))
     return mean, np.where(deviation > CONSTANT * np.maximum(np.abs(mean), CONSTANT), deviation, 1.0)
-
-
-@cache  # devices of one class ask the same
-def _footprint(spec: ModelSpec, rows: int, ram_bytes: int) -> Footprint:
-    return footprint_within(trace(build(spec), spec), rows, ram_bytes, moments=1)
 
 
 def _head(spec: ModelSpec) -> tuple[str, ...]:

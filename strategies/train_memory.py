@@ -63,6 +63,18 @@ def step_bytes(net: Net, rows: int, footprint: Footprint, *, moments: int) -> in
     return 4 * (2 + moments) * sum(parameters) + copies + summed + at_once * _row_bytes(net, footprint)
 
 
+def tail_step_bytes(net: Net, rows: int, footprint: Footprint, *, first: int, moments: int) -> int:
+    """As `step_bytes`, of a step that trains the layers from place `first` on: those before only pass values on."""
+    parameters = [_parameters(layer) for layer in net.layers]
+    size, shapes = _VALUE_BYTES[footprint.precision], [prod(shape) for shape in layer_shapes(net)]
+    at_once, tail = min(footprint.micro_batch or rows, rows), range(first, len(net.layers))
+    alive = [sum(shapes[value] for value in (*crossing(net.wires, at), at + 1)) for at in range(len(net.layers))]
+    row = size * max(alive) + held_bytes(net, tail, size) + 4 * (shapes[0] + _LOSS_COPIES * shapes[-1])
+    copies = 2 * sum(parameters) if footprint.precision == "bf16" else 0
+    summed = 4 * max(parameters[first:]) if at_once < rows else 0
+    return 4 * (sum(parameters) + (1 + moments) * sum(parameters[first:])) + copies + summed + at_once * row
+
+
 def parameter_count(net: Net) -> int:
     """Numbers that a training changes."""
     return sum(map(_parameters, net.layers))

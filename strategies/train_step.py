@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.net import Wires, checked_wires
 from fedtailor.protos.plan import Footprint
+from fedtailor.strategies.graph.realise import Realised
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -25,7 +26,9 @@ class Layered:
 
 
 def in_layers(module: nn.Module) -> Layered:
-    """A sequence of layers as such; any other module is one layer."""
+    """A sequence of layers, or a realised net, as such; any other module is one layer."""
+    if isinstance(module, Realised):
+        return Layered(module, list(module.parts), module.wires)
     parts = list(module) if isinstance(module, nn.Sequential) else [module]
     return Layered(module, parts, checked_wires((), len(parts)))
 

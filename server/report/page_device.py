@@ -4,6 +4,7 @@ from fedtailor.protos.summary import Summary
 from fedtailor.protos.variant import Rung
 from fedtailor.server.report.budgets import WORDS
 from fedtailor.server.report.claim import evidence
+from fedtailor.server.report.drifted import latest_text
 from fedtailor.server.report.figures import DeviceFigures
 from fedtailor.server.report.markup import Child, Markup, tag
 from fedtailor.server.report.page_ladder import ladder_table
@@ -98,12 +99,11 @@ def _pair(fp32_gflops: float, int8_gops: float) -> str:
 
 def _data(device: DeviceFigures, place: int) -> Markup:
     it = device.row.data
-    drift = "first profile" if it.drift is None else f"{number_text(it.drift)} standard deviations"
     tested = device.row.scores.rows if device.row.scores else 0
     entries: list[tuple[str, Child]] = [
         ("rows", f"{it.train_samples:,} train, {it.validation_samples:,} validation, {tested:,} test"),
         ("sample", " × ".join(map(str, it.sample_shape)) or "one value"),
-        ("drift", drift),
+        ("drift", latest_text(it.drift, it.kind)),
         ("rounds answered", f"{device.row.rounds_answered:,}"),
         ("bytes", f"{bytes_text(device.row.uplink_bytes)} up, {bytes_text(device.row.downlink_bytes)} down"),
     ]

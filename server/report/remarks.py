@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from fedtailor.protos.summary import Summary
 from fedtailor.protos.variant import FALLBACK
+from fedtailor.server.report.drifted import drift_text
 
 
 def remarks(summary: Summary) -> list[str]:
@@ -21,6 +22,9 @@ def _of_devices(summary: Summary) -> Iterator[str]:
         name = row.hardware.device_id
         if row.variant and row.variant.rung.recipe == FALLBACK:
             yield f"{name}: runs {row.variant.reason}"
+        for each in row.drifts:
+            shifts = drift_text(each.drift, each.parts, summary.kind)
+            yield f"{name}: its data had moved before round {each.round} ({shifts}); planned anew"
         yield from (_named(name, problem) for problem in row.problems)
 
 

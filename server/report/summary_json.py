@@ -66,6 +66,7 @@ def _device(device: DeviceFigures) -> dict[str, Any]:
         "budget_met": device.met,
         "budget": {check.name: {"limit": check.limit, "actual": check.actual} for check in device.checks},
         "variant": _variant(row.variant) if row.variant else None,
+        "drifts": [asdict(each) for each in row.drifts],
         "problems": list(row.problems),
     }
 

@@ -13,6 +13,8 @@ from fedtailor.protos.errors import DecodeError, PlanError
 from fedtailor.protos.plan import CodecSpec
 from fedtailor.protos.schema import Floats, Schema
 from fedtailor.strategies.codec.context import Context
+from fedtailor.strategies.codec.flat import dense
+from fedtailor.strategies.merge.sparse import Sparse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +33,28 @@ class Coder:
         rotation's seed, which is sent.
     decode: the inverse, up to the codec's own rounding; `Encoded` has passed `limits`. Anything that `encode` could not
         have written is a DecodeError, before memory is taken for it.
+    decode_sparse: the same, of a codec that sends few coordinates; None where it sends all.
     limits: the number of scales, and the least and most payload bytes, that a schema allows; checked before decoding.
     """
 
     encode: Callable[[Sequence[Floats], Context, np.random.Generator], Encoded]
     decode: Callable[[Encoded, Context], list[Floats]]
     limits: Callable[[Schema], tuple[int, int, int]]
+    decode_sparse: Callable[[Encoded, Context], Sparse] | None = None
+
+
+def sparse_coder(
+    *,
+    encode: Callable[[Sequence[Floats], Context, np.random.Generator], Encoded],
+    decode_sparse: Callable[[Encoded, Context], Sparse],
+    limits: Callable[[Schema], tuple[int, int, int]],
+) -> Coder:
+    """A coder of few coordinates: what it decodes densely follows from what it decodes."""
+
+    def decode(encoded: Encoded, context: Context) -> list[Floats]:
+        return dense(decode_sparse(encoded, context), context.schema)
+
+    return Coder(encode=encode, decode=decode, limits=limits, decode_sparse=decode_sparse)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +96,7 @@ def coder_of(spec: CodecSpec) -> Coder:
         raise PlanError(f"codec {spec.name} {spec.version}: {error}") from error
 
 
-def decode_within(coder: Coder, encoded: Encoded, context: Context) -> list[Floats]:
+def read_within(coder: Coder, encoded: Encoded, context: Context) -> Sparse | list[Floats]:
     """What bytes from elsewhere say, checked against the coder's limits before memory is taken for it.
 
     Raises:
@@ -86,11 +104,25 @@ def decode_within(coder: Coder, encoded: Encoded, context: Context) -> list[Floa
     """
     _check_limits(encoded, coder, context.schema)
     with np.errstate(over="ignore", invalid="ignore"):  # of large scales; what comes of it is checked below
-        delta = coder.decode(encoded, context)
-    for name, tensor in zip(context.schema.names, delta, strict=True):
-        if not np.isfinite(tensor).all():
-            raise DecodeError(f"layer {name!r} holds NaN or infinity")
+        delta = (coder.decode_sparse or coder.decode)(encoded, context)
+    _check_finite(delta, context.schema)
     return delta
+
+
+def decode_within(coder: Coder, encoded: Encoded, context: Context) -> list[Floats]:
+    """The same as tensors in the order of the context's schema."""
+    delta = read_within(coder, encoded, context)
+    return dense(delta, context.schema) if isinstance(delta, Sparse) else delta
+
+
+def _check_finite(delta: Sparse | list[Floats], schema: Schema) -> None:
+    if isinstance(delta, Sparse):
+        bad = delta.positions[~np.isfinite(delta.values)]
+        layers = np.searchsorted(np.cumsum(schema.sizes), bad, side="right").tolist()
+    else:
+        layers = [at for at, tensor in enumerate(delta) if not np.isfinite(tensor).all()]
+    if layers:
+        raise DecodeError(f"layer {schema.names[layers[0]]!r} holds NaN or infinity")
 
 
 def _check_limits(encoded: Encoded, coder: Coder, schema: Schema) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from zlib import crc32
 
 import numpy as np
@@ -11,11 +12,13 @@ from fedtailor.protos.messages import Update
 from fedtailor.protos.plan import CodecSpec
 from fedtailor.protos.schema import Floats, Schema
 from fedtailor.protos.wire import to_bytes
-from fedtailor.strategies.codec.codec import CODECS, Encoded, coder_of, decode_within
+from fedtailor.strategies.codec.codec import CODECS, Encoded, coder_of, read_within
 from fedtailor.strategies.codec.context import Context
+from fedtailor.strategies.codec.flat import dense
 from fedtailor.strategies.codec.masking import by_tensor, gather, narrow, scatter
 from fedtailor.strategies.codec.sent_mask import NO_MASKS, KnownMasks, SentMask, mask_hash, read_mask, write_mask
-from fedtailor.strategies.merge import Kept
+from fedtailor.strategies.merge.aggregate import Aggregate
+from fedtailor.strategies.merge.sparse import Kept, Sparse
 
 MAX_EXAMPLES = 10**9
 SCHEMA_HASH_BYTES = 4
@@ -34,14 +37,36 @@ class Address:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A delta, dense in the order of the context's schema, and what `Merge.fold` takes as `masks`; None: all covered.
+    """A delta in the order of `schema`, as its codec reads it, and the coordinates [schema.size] it covers; None: all.
 
     known_masks: what the server knows of this device's masks from now on.
     """
 
-    deltas: list[Floats]
-    masks: list[Kept] | None
+    schema: Schema
+    said: Sparse | list[Floats]
+    kept: Kept | None
     known_masks: KnownMasks
+
+    @cached_property
+    def deltas(self) -> list[Floats]:
+        """Dense, zeros outside what is covered."""
+        return dense(self.said, self.schema) if isinstance(self.said, Sparse) else self.said
+
+    @property
+    def masks(self) -> list[Kept] | None:
+        """What is covered of each tensor."""
+        return None if self.kept is None else by_tensor(self.kept, self.schema.shapes)
+
+    def fold_into(self, aggregate: Aggregate, weight: float, *, sender: str) -> None:
+        """Add it to a round's replies, at the cost of what was sent.
+
+        Raises:
+            ValueError, DecodeError: as `Aggregate.fold`.
+        """
+        if isinstance(self.said, Sparse):
+            aggregate.fold_sparse(self.said, weight, sender=sender, mask=self.kept)
+        else:
+            aggregate.fold(self.said, weight, sender=sender, masks=self.masks)
 
 
 def encode_update(
@@ -97,14 +122,13 @@ def decode_update(
         _check_header(update, context.schema, expected)
         kept = _mask_of(update, context.schema, known_masks)
         seen = context if kept is None else narrow(context, kept)
-        delta = decode_within(coder, Encoded(scales=update.scales, payload=update.payload), seen)
+        said = read_within(coder, Encoded(scales=update.scales, payload=update.payload), seen)
     except DecodeError as error:
         where = f"device {expected.device_id}, round {expected.round}"
         raise DecodeError(f"{where}: {error}; this update is skipped") from error
     if kept is None:
-        return Decoded(delta, None, known_masks)
-    masks = by_tensor(kept, context.schema.shapes)
-    return Decoded(scatter(delta, kept, context.schema), masks, known_masks.adding(kept))
+        return Decoded(context.schema, said, None, known_masks)
+    return Decoded(context.schema, scatter(said, kept, context.schema), kept, known_masks.adding(kept))
 
 
 def checksum(update: Update) -> int:

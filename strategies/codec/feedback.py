@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fedtailor.protos.errors import DecodeError
 from fedtailor.protos.schema import Floats, Schema, State
 from fedtailor.strategies.codec.masking import by_tensor
-from fedtailor.strategies.merge import Kept
+from fedtailor.strategies.merge.sparse import Kept
 
 
 @dataclass(frozen=True, eq=False)

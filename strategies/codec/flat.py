@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedtailor.protos.schema import Floats, Schema
+from fedtailor.strategies.merge.sparse import Sparse
 
 
 def flatten(tensors: Sequence[Floats]) -> Floats:
@@ -16,3 +17,10 @@ def unflatten(vector: Floats, schema: Schema) -> list[Floats]:
     """The inverse; the tensors are views of `vector` [schema.size]."""
     parts = np.split(vector, np.cumsum(schema.sizes)[:-1]) if schema.names else []
     return [part.reshape(shape) for part, shape in zip(parts, schema.shapes, strict=True)]
+
+
+def dense(update: Sparse, schema: Schema) -> list[Floats]:
+    """A sparse delta as tensors in schema order, zeros where nothing was sent."""
+    vector = np.zeros(schema.size, np.float32)
+    vector[update.positions] = update.values
+    return unflatten(vector, schema)

@@ -10,7 +10,7 @@ from fedtailor.protos.mask import KeptChannels, Mask
 from fedtailor.protos.schema import Floats, Schema
 from fedtailor.strategies.codec.context import Context
 from fedtailor.strategies.codec.flat import flatten, unflatten
-from fedtailor.strategies.merge import Kept
+from fedtailor.strategies.merge.sparse import Kept, Sparse
 
 
 def coordinates(outputs: Mask, schema: Schema, *, inputs: Mask | None = None) -> Kept:
@@ -27,11 +27,12 @@ def coordinates(outputs: Mask, schema: Schema, *, inputs: Mask | None = None) ->
         for entry in mask.layers:
             owned = [each for name, each in kept.items() if name.rpartition(".")[0] == entry.layer and each.ndim > axis]
             _drop_channels(owned, entry, axis)
-    return np.concatenate([np.zeros(0, np.bool_), *(each.ravel() for each in kept.values())])
+    return joined(kept.values())
 
 
 def narrow(context: Context, kept: Kept) -> Context:
-    """The context of the kept coordinates [schema.size] alone: one flat tensor a layer, none where nothing is kept.
+    """The context of the kept coordinates [schema.size] alone: a tensor in its shape where it is kept whole, flat where
+    it is in part, none where nothing is.
 
     Raises:
         PlanError: nothing is kept, or the mask is for another number of coordinates.
@@ -41,19 +42,22 @@ def narrow(context: Context, kept: Kept) -> Context:
         raise PlanError(
             f"mask: keeps {int(kept.sum())} of {kept.size} coordinates, expected at least 1 of {schema.size}"
         )
-    counts = {name: int(part.sum()) for name, part in zip(schema.names, by_tensor(kept, schema.shapes), strict=True)}
-    left = {name: (count,) for name, count in counts.items() if count}
+    parts = zip(schema.names, by_tensor(kept, schema.shapes), strict=True)
+    left = {name: part.shape if part.all() else (int(part.sum()),) for name, part in parts if part.any()}
     return Context(Schema(tuple(left), tuple(left.values())), context.base[kept], context.moved[kept])
 
 
 def gather(tensors: Sequence[Floats], kept: Kept) -> list[Floats]:
     """The kept values, as the tensors of the narrow context."""
     parts = by_tensor(kept, (tensor.shape for tensor in tensors))
-    return [tensor[part] for tensor, part in zip(tensors, parts, strict=True) if part.any()]
+    pairs = zip(tensors, parts, strict=True)
+    return [tensor if part.all() else tensor[part] for tensor, part in pairs if part.any()]
 
 
-def scatter(narrowed: Sequence[Floats], kept: Kept, schema: Schema) -> list[Floats]:
-    """The inverse: dense tensors in schema order, zeros where nothing is kept."""
+def scatter(narrowed: Sequence[Floats] | Sparse, kept: Kept, schema: Schema) -> list[Floats] | Sparse:
+    """The inverse: what was sparse stays so; else dense tensors in schema order, zeros where nothing is kept."""
+    if isinstance(narrowed, Sparse):
+        return Sparse(np.flatnonzero(kept)[narrowed.positions], narrowed.values)
     dense = np.zeros(schema.size, np.float32)
     dense[kept] = flatten(narrowed)
     return unflatten(dense, schema)
@@ -64,6 +68,11 @@ def by_tensor(kept: Kept, shapes: Iterable[tuple[int, ...]]) -> list[Kept]:
     shapes = tuple(shapes)
     ends = np.cumsum([prod(shape) for shape in shapes])[:-1]
     return [part.reshape(shape) for part, shape in zip(np.split(kept, ends), shapes, strict=True)]
+
+
+def joined(parts: Iterable[Kept]) -> Kept:
+    """The inverse of `by_tensor`."""
+    return np.concatenate([np.zeros(0, np.bool_), *(part.ravel() for part in parts)])
 
 
 def _drop_channels(tensors: Sequence[Kept], entry: KeptChannels, axis: int) -> None:

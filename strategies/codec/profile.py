@@ -7,7 +7,8 @@ device is asked; one that follows the update's own quantile, with all that is ke
 Training from the base and the whole residual (Xu et al. 2021, arXiv:2008.05823) wins where devices are asked rarely;
 where all are asked each follows its own residual, and even half of it costs 4 points (smart-watches, one seed:
 `fedtailor bench codec --rounds 40 --methods stc,stc-ahead,ours`). There, a share of 1 % falls 4 points behind fp32, and
-steps of twice the root mean square do not.
+steps of twice the root mean square do not. So it is where devices' labels do not differ: the step ahead loses a fifth
+of the error on engines, and 12 points on keywords (15 % of the speakers asked).
 """
 
 from dataclasses import dataclass
@@ -31,24 +32,37 @@ class Uplink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """What is known of a run's updates before the first: how many rounds, and the numbers in an update."""
+    """What is known of a run's updates before the first: how many rounds, the numbers in an update, and whether devices
+    differ in their labels.
+    """
 
     rounds: int
     parameters: int
+    skewed: bool
 
 
 def profile(participation: float, statistics: Statistics) -> Uplink:
     """The uplink for devices of which a share, `participation` (above 0, at most 1), is asked in each round.
 
-    A device that is asked too rarely to say later what it leaves out writes everything, in a bit a value; one that is
-    asked in every other round or more, in three bits a value, most of which are 0.
+    A device that is asked too rarely to say later what it leaves out writes everything, in a bit a value. One that is
+    asked in every other round or more, or whose labels are like the others', writes steps of twice the root mean
+    square, most of which are 0.
     """
     if not 0 < participation <= 1:
         raise ValueError(f"profile: participation must be above 0 and at most 1, got {participation:g}")
-    if participation >= OFTEN:
-        return Uplink(codec=CodecSpec(name="deadzone", version=1, args={"step": 2}), feedback=True, step_ahead=0.0)
     asked = participation * statistics.rounds
-    if asked * MOST < SAID:
+    if participation < OFTEN and asked * MOST < SAID:
         return Uplink(codec=CodecSpec(name="rotate", version=1), feedback=False, step_ahead=0.0)
+    if participation >= OFTEN or not statistics.skewed:
+        return Uplink(codec=CodecSpec(name="deadzone", version=1, args={"step": 2}), feedback=True, step_ahead=0.0)
     share = max(LEAST, SAID / asked, min(1.0, FEWEST / statistics.parameters))
     return Uplink(codec=CodecSpec(name="stc", version=1, args={"share": share}), feedback=True, step_ahead=1.0)
+
+
+def broadcast_profile(participation: float) -> CodecSpec:
+    """How the base's own steps are written, where a share of the devices (above 0, at most 1) is asked in each round.
+
+    The rarer a device is asked, the more broadcasts it has missed and the fewer updates the base has to tell of: steps
+    of three times the root mean square, else of one.
+    """
+    return CodecSpec(name="deadzone", version=1, args={"step": 1 if participation >= OFTEN else 3})

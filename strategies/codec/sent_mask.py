@@ -12,7 +12,7 @@ import numpy as np
 from fedtailor.protos.errors import DecodeError
 from fedtailor.strategies.codec.bits import BitReader, BitWriter, Integers
 from fedtailor.strategies.codec.rice import MAX_PARAMETER, read_gamma, read_rice, write_gamma, write_rice
-from fedtailor.strategies.merge import Kept
+from fedtailor.strategies.merge.sparse import Kept
 
 HASH_BYTES = 8
 MASKS_KNOWN = 2  # of one device: its last, and the one before for a device that was restored from a copy

@@ -11,10 +11,11 @@ import numpy as np
 from fedtailor.protos.errors import DecodeError
 from fedtailor.protos.schema import Floats, Schema
 from fedtailor.strategies.codec.bits import BitReader, BitWriter, Integers
-from fedtailor.strategies.codec.codec import Codec, Coder, Encoded, register
+from fedtailor.strategies.codec.codec import Codec, Coder, Encoded, register, sparse_coder
 from fedtailor.strategies.codec.context import Context
 from fedtailor.strategies.codec.flat import flatten, unflatten
 from fedtailor.strategies.codec.positions import most_position_bits, read_positions, write_positions
+from fedtailor.strategies.merge.sparse import Sparse, in_order
 
 _SCALE_BYTES = 2
 _LEAST, _LARGEST = 2.0**-24, 65504.0  # above 0 in fp16
@@ -40,7 +41,7 @@ def ternary(args: Mapping[str, float]) -> Coder:
         writer.write_bits((vector[coded] < 0).astype(np.int64), 1)
         return Encoded(scales=(), payload=scales.astype("<f2").tobytes() + writer.to_bytes())
 
-    def decode(encoded: Encoded, context: Context) -> list[Floats]:
+    def decode_sparse(encoded: Encoded, context: Context) -> Sparse:
         schema = context.schema
         head = _SCALE_BYTES * len(schema.names)
         scales = _read_scales(encoded.payload[:head], schema)
@@ -50,15 +51,13 @@ def ternary(args: Mapping[str, float]) -> Coder:
         reader.close()
         tensor_of = np.searchsorted(np.cumsum(schema.sizes), positions, side="right")
         _check_used(scales, np.bincount(tensor_of, minlength=scales.size), schema)
-        vector = np.zeros(schema.size, np.float32)
-        vector[positions] = np.where(negative, np.float32(-1), np.float32(1)) * scales[tensor_of]
-        return unflatten(vector, schema)
+        return in_order(positions, np.where(negative, np.float32(-1), np.float32(1)) * scales[tensor_of])
 
     def limits(schema: Schema) -> tuple[int, int, int]:
         scales = _SCALE_BYTES * len(schema.names)
         return 0, scales, scales + (most_position_bits(schema) + schema.size + 7) // 8
 
-    return Coder(encode=encode, decode=decode, limits=limits)
+    return sparse_coder(encode=encode, decode_sparse=decode_sparse, limits=limits)
 
 
 def _pass(tensors: Sequence[Floats], tau: float) -> tuple[Floats, Integers]:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from fedtailor.protos.schema import Doubles, Floats, Schema
 from fedtailor.strategies.codec.bits import BitReader, BitWriter, Integers
-from fedtailor.strategies.codec.codec import Codec, Coder, Encoded, register
+from fedtailor.strategies.codec.codec import Codec, Coder, Encoded, register, sparse_coder
 from fedtailor.strategies.codec.context import Context
-from fedtailor.strategies.codec.flat import flatten, unflatten
+from fedtailor.strategies.codec.flat import flatten
 from fedtailor.strategies.codec.largest import count_of, largest
 from fedtailor.strategies.codec.positions import most_position_bits, read_positions, write_positions
 from fedtailor.strategies.codec.subset import read_subset, write_subset
+from fedtailor.strategies.merge.sparse import Sparse, in_order
 
 LEVELS = (1, 2, 4, 8, 16)
 
@@ -51,21 +52,19 @@ def topk(args: Mapping[str, float]) -> Coder:
         _write_levels(writer, chosen, count)
         return Encoded(scales=tuple(scales.tolist()), payload=writer.to_bytes())
 
-    def decode(encoded: Encoded, context: Context) -> list[Floats]:
-        schema, reader = context.schema, BitReader(encoded.payload)
-        positions = read_positions(reader, context, count_of(share, schema.size))
+    def decode_sparse(encoded: Encoded, context: Context) -> Sparse:
+        reader = BitReader(encoded.payload)
+        positions = read_positions(reader, context, count_of(share, context.schema.size))
         signs = 1 - 2 * reader.read_bits(positions.size, 1)
         chosen = _read_levels(reader, positions.size, count)
         reader.close()
-        vector = np.zeros(schema.size, np.float32)
-        vector[positions] = np.array(encoded.scales, np.float32)[chosen] * signs
-        return unflatten(vector, schema)
+        return in_order(positions, (np.array(encoded.scales, np.float32)[chosen] * signs).astype(np.float32))
 
     def limits(schema: Schema) -> tuple[int, int, int]:
         bits = most_position_bits(schema) + count_of(share, schema.size) * (1 + 2 * count) + 64 * count
         return count, 0, -(-bits // 8)
 
-    return Coder(encode=encode, decode=decode, limits=limits)
+    return sparse_coder(encode=encode, decode_sparse=decode_sparse, limits=limits)
 
 
 def _levels(magnitudes: Doubles, count: int) -> tuple[Floats, NDArray[np.int64]]:

@@ -98,7 +98,7 @@ class _Lesson:
         """How far all the answers are from the teacher's before anything is learned."""
         parts = [self.x[part] for part in micro_batches(len(self.x), footprint)]
         with torch.no_grad():
-            return sum(float(_distance(answers(x), guide(x), self.spec)) * len(x) for x in parts) / len(self.x)
+            return sum(float(apart(answers(x), guide(x), self.spec)) * len(x) for x in parts) / len(self.x)
 
     def loss(self, answers: partial[Tensor], guide: Realised, part: slice) -> Tensor:
         """How far the answers to these rows are from the teacher's and from the labels; a mean over them."""
@@ -108,7 +108,7 @@ class _Lesson:
         labels = self.share * task.loss(outputs, self.y[part], self.spec)
         if self.share < 1:
             labels = labels + (1 - self.share) * task.loss(outputs, self.other[part], self.spec)
-        return _distance(outputs, wanted, self.spec) + LABELS * labels
+        return apart(outputs, wanted, self.spec) + LABELS * labels
 
 
 def _lessons(data: Samples, spec: ModelSpec, rows: int, steps: int, seed: int) -> Iterator[_Lesson]:
@@ -120,7 +120,7 @@ def _lessons(data: Samples, spec: ModelSpec, rows: int, steps: int, seed: int) -
         yield _Lesson(share * x + (1 - share) * x[partner] if share < 1 else x, y, y[partner], share, spec)
 
 
-def _distance(outputs: Tensor, wanted: Tensor, spec: ModelSpec) -> Tensor:
+def apart(outputs: Tensor, wanted: Tensor, spec: ModelSpec) -> Tensor:
     """How far the student's outputs are from the teacher's, on the scale of the task's own loss."""
     if spec.kind == REGRESSION:
         return TASKS[REGRESSION].loss(outputs, wanted[:, 0], spec)

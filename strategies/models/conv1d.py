@@ -10,6 +10,7 @@ from functools import partial
 from torch import nn
 
 from fedtailor.protos.model_spec import NEXT_TOKEN, ModelSpec
+from fedtailor.strategies.models.exits import exit_head
 from fedtailor.strategies.models.model import Layers, Model, register
 from fedtailor.strategies.models.modules import ChannelsFirst, GlobalAveragePool
 
@@ -32,9 +33,20 @@ def _layers(spec: ModelSpec, first: int, hidden: int) -> Layers:
     )
 
 
+def _exits(spec: ModelSpec, first: int, hidden: int) -> Layers:
+    return OrderedDict(
+        pool1=exit_head(first, spec, GlobalAveragePool()), pool2=exit_head(hidden, spec, GlobalAveragePool())
+    )
+
+
+def _model(name: str, first: int, hidden: int) -> Model:
+    layers, exits = (partial(make, first=first, hidden=hidden) for make in (_layers, _exits))
+    return Model(name=name, version=1, suits=_suits, layers=layers, exits=exits)
+
+
 def _suits(kind: str, shape: tuple[int, ...]) -> bool:
     return kind != NEXT_TOKEN and len(shape) == 2 and shape[0] >= 4
 
 
-CONV1D = register(Model(name="conv1d", version=1, suits=_suits, layers=partial(_layers, first=32, hidden=64)))
-NARROW = register(Model(name="conv1d-narrow", version=1, suits=_suits, layers=partial(_layers, first=12, hidden=24)))
+CONV1D = register(_model("conv1d", first=32, hidden=64))
+NARROW = register(_model("conv1d-narrow", first=12, hidden=24))

@@ -10,6 +10,7 @@ from functools import partial
 from torch import nn
 
 from fedtailor.protos.model_spec import NEXT_TOKEN, ModelSpec
+from fedtailor.strategies.models.exits import exit_head
 from fedtailor.strategies.models.model import Layers, Model, register
 from fedtailor.strategies.models.modules import ChannelsFirst, GlobalAveragePool
 
@@ -31,11 +32,22 @@ def _layers(spec: ModelSpec, first: int, hidden: int) -> Layers:
     )
 
 
+def _exits(spec: ModelSpec, first: int, hidden: int) -> Layers:
+    return OrderedDict(
+        pool1=exit_head(first, spec, GlobalAveragePool()), pool2=exit_head(hidden, spec, GlobalAveragePool())
+    )
+
+
+def _model(name: str, first: int, hidden: int) -> Model:
+    layers, exits = (partial(make, first=first, hidden=hidden) for make in (_layers, _exits))
+    return Model(name=name, version=1, suits=_suits, layers=layers, exits=exits)
+
+
 def _suits(kind: str, shape: tuple[int, ...]) -> bool:
     return kind != NEXT_TOKEN and len(shape) == 3 and min(shape[:2]) >= 4
 
 
-CONV2D = register(Model(name="conv2d", version=1, suits=_suits, layers=partial(_layers, first=32, hidden=64)))
-NARROW = register(Model(name="conv2d-narrow", version=1, suits=_suits, layers=partial(_layers, first=12, hidden=24)))
-MEDIUM = register(Model(name="conv2d-medium", version=1, suits=_suits, layers=partial(_layers, first=64, hidden=136)))
-WIDE = register(Model(name="conv2d-wide", version=1, suits=_suits, layers=partial(_layers, first=144, hidden=272)))
+CONV2D = register(_model("conv2d", first=32, hidden=64))
+NARROW = register(_model("conv2d-narrow", first=12, hidden=24))
+MEDIUM = register(_model("conv2d-medium", first=64, hidden=136))
+WIDE = register(_model("conv2d-wide", first=144, hidden=272))

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from torch import nn
 
 from fedtailor.protos.model_spec import NEXT_TOKEN, ModelSpec
+from fedtailor.strategies.models.exits import exit_head
 from fedtailor.strategies.models.model import Layers, Model, register
 
 
@@ -20,5 +21,11 @@ def _layers(spec: ModelSpec) -> Layers:
 
 
 MLP = register(
-    Model(name="mlp", version=1, suits=lambda kind, shape: kind != NEXT_TOKEN and len(shape) == 1, layers=_layers)
+    Model(
+        name="mlp",
+        version=1,
+        suits=lambda kind, shape: kind != NEXT_TOKEN and len(shape) == 1,
+        layers=_layers,
+        exits=lambda spec: OrderedDict(relu1=exit_head(64, spec)),
+    )
 )

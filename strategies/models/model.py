@@ -5,7 +5,7 @@ To add a model: one file with a `Model`, registered at import, named in `models/
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,20 +14,30 @@ from torch import nn
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.model_spec import NEXT_TOKEN, REGRESSION, ModelSpec
 from fedtailor.protos.schema import State
+from fedtailor.strategies.models.exits import WithExits
 from fedtailor.strategies.models.modules import Rescale, Residual, Standardise
 
 Layers = OrderedDict[str, nn.Module]
 
 
+def no_exits(_: ModelSpec) -> Layers:
+    """Of a model that can only be trained as a whole."""
+    return OrderedDict()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A named way to build layers for a spec; `head` names the layers a device may keep to itself."""
+    """A named way to build layers for a spec; `head` names the layers a device may keep to itself.
+
+    `exits` builds the heads that can hang off its layers, by the layer, in order.
+    """
 
     name: str
     version: int
     suits: Callable[[str, tuple[int, ...]], bool]
     layers: Callable[[ModelSpec], Layers]
     head: tuple[str, ...] = ("head",)
+    exits: Callable[[ModelSpec], Layers] = no_exits
 
 
 MODELS: dict[str, Model] = {}
@@ -73,6 +83,10 @@ def build(spec: ModelSpec) -> nn.Sequential:
     """The torch module of a spec: [N, *input_shape] to [N, outputs], or [N, T, outputs] for next-token.
 
     The input is standardised and a regression's output rescaled inside, so what is exported takes samples as stored.
+    Exits are part of the module and of its numbers, not of what it computes.
+
+    Raises:
+        PlanError: the model is not known, or has no such exit.
     """
     layers = model_named(spec.name, spec.version).layers(spec)
     if spec.kind != NEXT_TOKEN:
@@ -80,7 +94,7 @@ def build(spec: ModelSpec) -> nn.Sequential:
         layers.move_to_end("standardise", last=False)
     if spec.kind == REGRESSION:
         layers["rescale"] = Rescale(spec.target_scale, spec.target_mean)
-    return nn.Sequential(layers)
+    return WithExits(layers, _exits(spec)) if spec.exits else nn.Sequential(layers)
 
 
 def initial_state(spec: ModelSpec, seed: int) -> State:
@@ -88,16 +102,27 @@ def initial_state(spec: ModelSpec, seed: int) -> State:
 
     Hidden layers follow He et al. 2015, arXiv:1502.01852, section 2.2: without normalisation layers, torch's own
     smaller default shrinks activations from layer to layer, and a short federation does not catch up. Residual branches
-    start at zero (`Residual`).
+    start at zero (`Residual`). Exits start as torch makes them, and change nothing of the rest.
     """
     head = model_named(spec.name, spec.version).head
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = build(spec)
+        module = build(replace(spec, exits=()))
         for name, part in module.named_children():
             if name not in head:
                 _initialise(part)
-        return read_state(module)
+        state = read_state(module)
+        return state | {name: value for name, value in read_state(build(spec)).items() if name not in state}
+
+
+def _exits(spec: ModelSpec) -> Layers:
+    known = model_named(spec.name, spec.version).exits(spec)
+    missing = sorted(set(spec.exits) - set(known))
+    if missing:
+        raise PlanError(
+            f"model {spec.name!r} has no exit after {', '.join(missing)}; it has {', '.join(known) or 'none'}"
+        )
+    return OrderedDict((name, head) for name, head in known.items() if name in spec.exits)
 
 
 def _initialise(part: nn.Module) -> None:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from torch import nn
 
 from fedtailor.protos.model_spec import NEXT_TOKEN, ModelSpec
+from fedtailor.strategies.models.exits import exit_head
 from fedtailor.strategies.models.model import Layers, Model, register
 from fedtailor.strategies.models.modules import CausalConv1d, ChannelsFirst, ChannelsLast
 
@@ -26,8 +27,16 @@ def _layers(spec: ModelSpec) -> Layers:
     )
 
 
+def _exits(spec: ModelSpec) -> Layers:
+    return OrderedDict((name, exit_head(64, spec, ChannelsLast())) for name in ("relu1", "relu2", "relu3"))
+
+
 CAUSAL_CONV = register(
     Model(
-        name="causal-conv", version=1, suits=lambda kind, shape: kind == NEXT_TOKEN and len(shape) == 1, layers=_layers
+        name="causal-conv",
+        version=1,
+        suits=lambda kind, shape: kind == NEXT_TOKEN and len(shape) == 1,
+        layers=_layers,
+        exits=_exits,
     )
 )

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from torch import nn
 
 from fedtailor.protos.model_spec import NEXT_TOKEN, ModelSpec
+from fedtailor.strategies.models.exits import exit_head
 from fedtailor.strategies.models.model import Layers, Model, register
 from fedtailor.strategies.models.modules import ChannelsFirst, GlobalAveragePool, Residual
 
@@ -33,11 +34,20 @@ def _layers(spec: ModelSpec) -> Layers:
     return layers
 
 
+def _exits(spec: ModelSpec) -> Layers:
+    """After every block but the last."""
+    blocks = [
+        (f"relu{at}{block}", width) for at, (width, count) in enumerate(_STAGES, 1) for block in range(1, count + 1)
+    ]
+    return OrderedDict((name, exit_head(width, spec, GlobalAveragePool())) for name, width in blocks[:-1])
+
+
 RESNET = register(
     Model(
         name="resnet",
         version=1,
         suits=lambda kind, shape: kind != NEXT_TOKEN and len(shape) == 3 and min(shape[:2]) >= 8,
         layers=_layers,
+        exits=_exits,
     )
 )

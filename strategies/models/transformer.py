@@ -9,6 +9,7 @@ from collections import OrderedDict
 from torch import nn
 
 from fedtailor.protos.model_spec import NEXT_TOKEN, ModelSpec
+from fedtailor.strategies.models.exits import exit_head
 from fedtailor.strategies.models.model import Layers, Model, register
 from fedtailor.strategies.models.modules import CausalAttention, Positions, Residual
 
@@ -28,11 +29,17 @@ def _layers(spec: ModelSpec) -> Layers:
     return layers
 
 
+def _exits(spec: ModelSpec) -> Layers:
+    """After every block but the last."""
+    return OrderedDict((f"mix{block}", exit_head(_WIDTH, spec, nn.LayerNorm(_WIDTH))) for block in range(1, _BLOCKS))
+
+
 TRANSFORMER = register(
     Model(
         name="transformer",
         version=1,
         suits=lambda kind, shape: kind == NEXT_TOKEN and len(shape) == 1,
         layers=_layers,
+        exits=_exits,
     )
 )

@@ -1,5 +1,6 @@
 """Exit codes and the one line a fault is told in."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,16 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch, tmp_path):
 def test_an_interrupt_stops_in_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("fedtailor.simulations.simulate.simulate", failing(KeyboardInterrupt()))
     assert ended(monkeypatch, "simulate", "--out", str(tmp_path / "run")) == 130
+    assert capsys.readouterr().err.strip() == "fedtailor: stopped"
+
+
+def test_a_service_manager_stops_it_in_one_line_too(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("fedtailor.simulations.simulate.simulate", lambda *_: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert ended(monkeypatch, "simulate", "--out", str(tmp_path / "run")) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert capsys.readouterr().err.strip() == "fedtailor: stopped"
 
 

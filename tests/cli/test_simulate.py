@@ -125,6 +125,67 @@ def test_an_earlier_run_is_never_overwritten(tmp_path):
     assert free_folder("watch", 0, tmp_path) == tmp_path / "watch-seed0-3"
 
 
+@pytest.fixture
+def resumed(monkeypatch, tmp_path):
+    """Resumes nothing; keeps which folders the command was to go on with. The one named `over` had finished."""
+    folders = []
+
+    def run(folder, progress):
+        folders.append(folder)
+        return watch_summary(), folder.name == "over"
+
+    monkeypatch.setattr("fedtailor.simulations.resume.resume", run)
+    monkeypatch.chdir(tmp_path)
+    return folders
+
+
+def test_a_run_is_resumed_by_its_folder_alone(resumed):
+    done = invoke("--resume", "runs/mine", "--json")
+    assert done.exit_code == 0
+    assert resumed == [Path("runs/mine")]
+    assert json.loads(done.stdout)["devices"] == 10
+    assert "report: runs/mine/report.html" in done.stderr.splitlines()
+    assert "had finished" not in done.stderr
+
+
+def test_a_finished_run_says_so_and_shows_its_report_again(resumed):
+    done = invoke("--resume", "over")
+    assert done.exit_code == 0
+    assert "watch-10" in done.stdout
+    assert "over: had finished; this is its report again" in done.stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (("rows.npz",), "FLEET.npz"),
+        (("--rounds", "3"), "--rounds"),
+        (("--seed", "0"), "--seed"),
+        (("--devices", "2"), "--devices"),
+        (("--partition", "iid"), "--partition"),
+        (("--model", "mlp"), "--model"),
+        (("--config", "fleet.toml"), "--config"),
+        (("--out", "elsewhere"), "--out"),
+    ],
+)
+def test_what_would_change_the_job_of_a_run_does_not_go_with_resume(resumed, given, named):
+    with pytest.raises(ConfigError, match=f"^--resume: goes on with the job of its run, {named} came with it; leave"):
+        invoke("--resume", "runs/mine", *given)
+    assert resumed == []
+
+
+def test_who_interrupts_a_run_reads_how_to_go_on_with_it_once_it_has_begun(monkeypatch, tmp_path):
+    def interrupted(fleet, out, progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fedtailor.simulations.simulate.simulate", interrupted)
+    monkeypatch.chdir(tmp_path)
+    assert invoke("--out", "my run").stderr == ""
+    (tmp_path / "my run").mkdir()
+    (tmp_path / "my run" / "config.toml").touch()
+    assert invoke("--out", "my run").stderr == "go on with: fedtailor simulate --resume 'my run'\n"
+
+
 @pytest.mark.parametrize("name", ["../../etc", "a b/c", "..", "", "…"])
 def test_a_fleets_name_cannot_leave_the_runs_folder(tmp_path, name):
     folder = free_folder(name, 1, tmp_path)

@@ -31,7 +31,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def app(tmp_path):
-    return client_app(lambda context: device(tmp_path))
+    return client_app(lambda context, round_: device(tmp_path))
 
 
 def message(kind, **entries) -> Message:
@@ -58,6 +58,25 @@ def test_each_of_the_four_messages_is_answered_with_its_noun(app):
     assert profile.data.device_id == trained.update.device_id == tailored.ladder.device_id == "till-1"
     assert deployed.variant.rung in (tailored.ladder.reference, *tailored.ladder.rungs)
     assert deployed.scores.rows == 60
+
+
+def test_a_device_under_way_is_profiled_against_its_plan(app):
+    answer(app, message("query.profile"))
+    again = answer(app, order("query.profile"))
+    assert (again.data.drift.label.size, again.data.round) == (0.0, 1)
+
+
+@pytest.mark.parametrize(("group", "round_"), [("", None), ("7", 7), ("a group of mine", None)])
+def test_a_device_is_opened_as_it_is_in_the_round_that_the_message_names(tmp_path, group, round_):
+    opened = []
+
+    def open_device(context, round_):
+        opened.append(round_)
+        return device(tmp_path)
+
+    asked = Message(RecordDict({RECORD: ConfigRecord()}), 2, "query.profile", group_id=group)
+    client_app(open_device)(asked, CONTEXT)
+    assert opened == [round_]
 
 
 def test_a_reply_goes_back_to_the_message_it_answers(app):
@@ -109,7 +128,7 @@ def test_an_order_of_another_version_device_or_base_is_refused_and_changes_nothi
 
 
 def test_whatever_the_device_cannot_open_is_not_answered_with_a_guess():
-    def broken(context: Context):
+    def broken(context: Context, round_: int | None):
         raise OSError("no such disk")
 
     with pytest.raises(OSError, match="no such disk"):

@@ -23,9 +23,9 @@ def context(config) -> Context:
     return Context(run_id=1, node_id=2, node_config=config, state=RecordDict(), run_config={})
 
 
-def test_it_opens_its_own_rows_with_its_budget(config):
-    device = deployed_device(context({**config, "latency-ms": 5, "size-bytes": 40000}))
-    assert device.device_id == "till-1"
+def test_it_opens_its_own_rows_with_its_budget_and_tags(config):
+    device = deployed_device(context({**config, "latency-ms": 5, "size-bytes": 40000, "tags": "till, north,"}))
+    assert (device.device_id, device.tags) == ("till-1", ("till", "north"))
     assert len(device.data.train) + len(device.data.validation) + len(device.data.test) == 4
     assert (device.budget.latency_ms, device.budget.size_bytes) == (5.0, 40000)
     device.store.put("name", b"value")
@@ -44,8 +44,9 @@ def test_its_hardware_is_measured_not_modelled(config):
         ({"device": " ", "store": ""}, "device, store must be given as text"),
         ({"latency-ms": float("inf")}, "latency-ms must be a finite number, got inf"),
         ({"size-bytes": float("nan")}, "size-bytes must be a finite number, got nan"),
-        ({"latency": 3.0}, "unknown key 'latency'; known: device, data, store, class, latency-ms"),
+        ({"latency": 3.0}, "unknown key 'latency'; known: device, data, store, class, tags, latency-ms"),
         ({"latency-ms": "fast"}, "latency-ms must be a finite number, got 'fast'"),
+        ({"tags": 3}, "tags must be text, separated by commas, got 3"),
         ({"latency-ms": True}, "latency-ms must be a finite number, got True"),
         ({"size-bytes": -1}, "Budget.size_bytes must be above 0, got -1"),
     ],

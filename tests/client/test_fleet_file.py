@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fedtailor.client.fleet_arrays import FleetArrays
+from fedtailor.client.fleet_arrays import ROW_KEYS, FleetArrays
 from fedtailor.client.fleet_file import default_split, read_fleet_file, write_fleet_file
 from fedtailor.protos.errors import DataError
 
@@ -38,8 +38,15 @@ def fleets(draw):
     split = draw(st.none() | hnp.arrays(np.uint8, rows, elements=st.integers(0, 2)))
     if split is not None:
         split[draw(st.integers(0, rows - 1))] = 0
+    first = until = None
+    if split is not None:
+        first = draw(st.none() | hnp.arrays(np.int64, rows, elements=st.integers(0, 3)))
+        until = draw(st.none() | hnp.arrays(np.int64, rows, elements=st.integers(3, 9)))
+    if first is not None:
+        first[split == 0] = 0
     class_names = draw(st.just(()) | st.just(tuple(f"class {number}" for number in range(256))))
-    return FleetArrays(x=x, y=y, device=device, split=split, class_names=class_names, about=draw(st.just("") | NAMES))
+    about, rounds = draw(st.just("") | NAMES), {"from_round": first, "until_round": until}
+    return FleetArrays(x=x, y=y, device=device, split=split, class_names=class_names, about=about, **rounds)
 
 
 def small(**changes):
@@ -58,7 +65,7 @@ def same(one: FleetArrays, other: FleetArrays) -> bool:
     def equal(a, b):
         return a is b is None or (a is not None and b is not None and a.dtype == b.dtype and np.array_equal(a, b))
 
-    arrays = all(equal(getattr(one, name), getattr(other, name)) for name in ("x", "y", "device", "split"))
+    arrays = all(equal(getattr(one, name), getattr(other, name)) for name in ROW_KEYS)
     return arrays and (one.class_names, one.about) == (other.class_names, other.about)
 
 
@@ -179,6 +186,27 @@ def test_the_default_split_is_in_order_and_within_a_row_of_60_15_25(rows):
     assert split[0] == 0
 
 
+def test_a_device_has_the_rows_of_the_round_it_is_asked_in(tmp_path):
+    first, until = np.array([0, 0, 0, 0, 0, 2, 3, 3]), np.array([9, 2, 9, 2, 9, 9, 9, 9])
+    write_fleet_file(tmp_path / "fleet.npz", small(from_round=first, until_round=until))
+    fleet = read_fleet_file(tmp_path / "fleet.npz")
+
+    def rows_of(round_):
+        data = fleet.device("a", round_)
+        return [part.x[:, 0].tolist() for part in (data.train, data.validation, data.test)]
+
+    assert rows_of(0) == [[3, 9], [], []]
+    assert rows_of(2) == [[3, 9], [15], []]
+    assert rows_of(3) == [[], [15], [21]]
+    assert rows_of(None) == [[3, 9], [15], [21]]
+
+
+def test_rows_without_rounds_are_there_in_every_round(tmp_path):
+    write_fleet_file(tmp_path / "fleet.npz", small())
+    fleet = read_fleet_file(tmp_path / "fleet.npz")
+    assert all(len(fleet.device("a", round_).train) == 2 for round_ in (None, 0, 10**6))
+
+
 X, Y = np.ones((4, 3), np.float32), np.arange(4)
 NAN = X.copy()
 NAN[2, 1] = np.nan
@@ -227,6 +255,30 @@ NAN[2, 1] = np.nan
         ({"x": X, "y": Y, "class_names": [1, 2, 3, 4]}, "class_names: expected text [classes], got int64 [4]"),
         ({"x": X, "y": Y, "about": ["a", "b"]}, "about: expected one text, got <U1 [2]"),
         ({"x": X, "y": Y, "about": np.array({}, object)}, "about: expected a plain numpy array, got Object arrays"),
+        (
+            {"x": X, "y": Y, "split": [0, 0, 1, 2], "from_round": [0, 0.5, 1, 2]},
+            "from_round: expected integers [4], one a row, got float64 [4]",
+        ),
+        (
+            {"x": X, "y": Y, "split": [0, 0, 1, 2], "until_round": [1, 2, 3]},
+            "until_round: expected integers [4], one a row, got int64 [3]",
+        ),
+        (
+            {"x": X, "y": Y, "split": [0, 0, 1, 2], "from_round": [0, 0, -1, 2]},
+            "from_round: expected rounds from 0 on, got -1 in row 2",
+        ),
+        (
+            {"x": X, "y": Y, "split": [0, 0, 1, 2], "from_round": [0, 5, 0, 0], "until_round": [9, 4, 9, 9]},
+            "until_round: expected no round before from_round (5), got 4 in row 1",
+        ),
+        (
+            {"x": X, "y": Y, "split": [0, 0, 1, 2], "from_round": [1, 1, 0, 0]},
+            "from_round: expected at least one row to train on from round 0, got none",
+        ),
+        (
+            {"x": X, "y": Y, "from_round": [0, 0, 0, 1]},
+            "split: expected which rows train and which test, beside from_round, got no such key",
+        ),
         ({"x": X.astype(object), "y": Y}, "x: expected a plain numpy array, got Object arrays cannot be loaded"),
     ],
 )

@@ -27,7 +27,7 @@ def features(dtype=np.float32):
 
 @given(x=st.one_of(features(), features(np.uint8)))
 def test_moments_are_those_of_numpy_in_float64(x):
-    profile = profile_data(device(x, np.zeros(len(x), np.int64)), None)
+    profile = profile_data(device(x, np.zeros(len(x), np.int64)))
     flat = x.reshape(-1, x.shape[-1]).astype(np.float64)
     np.testing.assert_allclose(profile.feature_means, flat.mean(0), rtol=1e-12, atol=1e-9)
     np.testing.assert_allclose(profile.feature_variances, flat.var(0), rtol=1e-9, atol=1e-9)
@@ -35,7 +35,7 @@ def test_moments_are_those_of_numpy_in_float64(x):
 
 def test_moments_over_many_blocks_keep_a_small_variance_beside_a_large_mean():
     x = (1e4 + np.random.default_rng(0).normal(size=(300_000, 2))).astype(np.float32)
-    profile = profile_data(device(x, np.zeros(len(x), np.int64)), None)
+    profile = profile_data(device(x, np.zeros(len(x), np.int64)))
     np.testing.assert_allclose(profile.feature_means, x.astype(np.float64).mean(0), rtol=1e-13)
     np.testing.assert_allclose(profile.feature_variances, x.astype(np.float64).var(0), rtol=1e-10)
 
@@ -45,7 +45,7 @@ def test_large_pictures_are_never_copied_whole():
     x = np.random.default_rng(0).integers(0, 256, (2000, 64, 64, 3), dtype=np.uint8)
     data = device(x, np.zeros(len(x), np.int64))
     tracemalloc.start()
-    profile = profile_data(data, None)
+    profile = profile_data(data)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < x.nbytes / 2
@@ -54,7 +54,7 @@ def test_large_pictures_are_never_copied_whole():
 
 @given(y=arrays(np.int64, st.integers(1, 50), elements=st.integers(0, 3)))
 def test_counts_cover_every_class_and_sum_to_the_rows(y):
-    profile = profile_data(device(np.zeros((len(y), 2), np.float32), y), None)
+    profile = profile_data(device(np.zeros((len(y), 2), np.float32), y))
     assert profile.class_counts == tuple(int((y == label).sum()) for label in range(4))
     assert profile.train_samples == len(y) == sum(profile.class_counts)
     assert (profile.validation_samples, profile.target_quantiles) == (1, ())
@@ -62,7 +62,7 @@ def test_counts_cover_every_class_and_sum_to_the_rows(y):
 
 @given(y=arrays(np.float32, st.integers(1, 50), elements=st.floats(-1e3, 1e3, width=32)))
 def test_targets_are_described_by_quantiles_mean_and_variance(y):
-    profile = profile_data(device(np.zeros((len(y), 2), np.float32), y, REGRESSION, outputs=1), None)
+    profile = profile_data(device(np.zeros((len(y), 2), np.float32), y, REGRESSION, outputs=1))
     wide = y.astype(np.float64)
     np.testing.assert_allclose(profile.target_quantiles, np.quantile(wide, [0, 0.25, 0.5, 0.75, 1]))
     np.testing.assert_allclose((profile.target_mean, profile.target_variance), (wide.mean(), wide.var()))
@@ -71,9 +71,9 @@ def test_targets_are_described_by_quantiles_mean_and_variance(y):
 
 def test_tokens_have_counts_and_no_moments():
     x = np.array([[0, 1, 2], [1, 2, 3]])
-    profile = profile_data(device(x, np.array([[1, 2, 3], [2, 3, 0]]), NEXT_TOKEN), None)
+    profile = profile_data(device(x, np.array([[1, 2, 3], [2, 3, 0]]), NEXT_TOKEN))
     assert profile.class_counts == (1, 1, 2, 2)
-    assert (profile.feature_means, profile.feature_variances, profile.drift) == ((), (), None)
+    assert (profile.feature_means, profile.feature_variances) == ((), ())
     assert profile.sample_shape == (3,)
 
 
@@ -87,46 +87,21 @@ def test_tokens_have_counts_and_no_moments():
 )
 def test_a_device_without_rows_to_train_has_zero_counts_and_empty_moments(kind, outputs, y, counts):
     x = np.zeros((0, 5), np.int64 if kind == NEXT_TOKEN else np.float32)
-    previous = profile_data(device(np.ones((2, 5), np.float32), np.zeros(2, np.int64)), None)
-    profile = profile_data(device(x, y, kind, outputs), previous)
+    profile = profile_data(device(x, y, kind, outputs))
     assert profile.class_counts == counts
     assert (profile.train_samples, profile.feature_means, profile.target_quantiles) == (0, (), ())
-    assert profile.drift is None
-
-
-def test_drift_is_the_largest_shift_in_previous_standard_deviations():
-    before = np.array([[0, 10], [2, 50]], np.float32)  # deviations 1 and 20
-    after = before + np.array([3, -20], np.float32)
-    labels = np.zeros(2, np.int64)
-    first = profile_data(device(before, labels), None)
-    assert first.drift is None
-    assert profile_data(device(before, labels), first).drift == 0.0
-    assert profile_data(device(after, labels), first).drift == pytest.approx(3.0)
-
-
-def test_a_channel_that_was_constant_drifts_far_but_not_infinitely():
-    labels = np.zeros(2, np.int64)
-    first = profile_data(device(np.full((2, 1), 5, np.float32), labels), None)
-    assert profile_data(device(np.full((2, 1), 5, np.float32), labels), first).drift == 0.0
-    assert 1e4 < profile_data(device(np.full((2, 1), 6, np.float32), labels), first).drift < np.inf
-
-
-def test_other_channels_are_not_comparable():
-    labels = np.zeros(2, np.int64)
-    first = profile_data(device(np.ones((2, 3), np.float32), labels), None)
-    assert profile_data(device(np.ones((2, 4), np.float32), labels), first).drift is None
 
 
 @pytest.mark.parametrize("bad", [4, -1])
 def test_a_class_out_of_range_names_the_device_and_the_class(bad):
     with pytest.raises(DataError, match=rf"device d: expected classes 0 to 3, got {bad} in 1 places"):
-        profile_data(device(np.zeros((2, 1), np.float32), np.array([0, bad])), None)
+        profile_data(device(np.zeros((2, 1), np.float32), np.array([0, bad])))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_name_the_device(bad):
     bad_row = np.array([[0], [bad]], np.float32)
     with pytest.raises(DataError, match="device d: expected finite numbers in every feature channel"):
-        profile_data(device(bad_row, np.array([0, 1])), None)
+        profile_data(device(bad_row, np.array([0, 1])))
     with pytest.raises(DataError, match="device d: expected finite numbers in every target"):
-        profile_data(device(np.zeros((2, 1), np.float32), bad_row[:, 0], REGRESSION, 1), None)
+        profile_data(device(np.zeros((2, 1), np.float32), bad_row[:, 0], REGRESSION, 1))

@@ -22,6 +22,7 @@ MODULES = (
     "budget",
     "checkpoint",
     "data_profile",
+    "data_record",
     "device_profile",
     "efficiency",
     "mask",

@@ -66,7 +66,7 @@ def test_too_few_answers_abandon_the_round_and_keep_the_base(tmp_path):
     summary, _ = run(tmp_path, fleet(a, b, c))
     assert [row.committed for row in summary.rounds] == [True, False, True]
     assert [row.base_version for row in summary.rounds] == [0, 1, 1]
-    assert "abandoned: 1 of 3 devices answered, at least 50% are needed" in summary.rounds[1].problems[-1]
+    assert "abandoned: 1 of 3 devices answered, at least 50% of 3 are needed" in summary.rounds[1].problems[-1]
     third = [order for kind, order in a.orders if kind == "train"][2]
     assert (third.base.base_version, third.acknowledged_round) == (1, 1)
 

@@ -11,6 +11,7 @@ from fedtailor.protos.plan import CodecSpec
 from fedtailor.server.registry import open_registry
 from fedtailor.server.rounds import wire_bytes
 from fedtailor.strategies.codec.broadcast import follow
+from fedtailor.strategies.merge.optimizer import OptimizerSpec
 
 TERNARY = CodecSpec(name="ternary", version=1, args={"tau": 0.5})
 DOWN = replace(JOB, rounds=6, downlink=TERNARY)
@@ -87,7 +88,9 @@ def test_a_device_that_only_deploys_gets_a_snapshot_once(tmp_path):
 
 @pytest.mark.parametrize("stop", [2, 4])
 def test_a_run_that_was_killed_goes_on_as_if_nothing_had_been(tmp_path, stop):
-    job = replace(DOWN, fraction=0.6, server_momentum=0.5, codec=CodecSpec(name="uniform", version=1))
+    job = replace(
+        DOWN, fraction=0.6, optimizer=OptimizerSpec(name="yogi", version=1), codec=CodecSpec(name="uniform", version=1)
+    )
 
     def killed(_):
         raise KeyboardInterrupt

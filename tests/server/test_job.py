@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from fedtailor.protos.errors import ConfigError
 from fedtailor.protos.plan import CodecSpec, Recipe
 from fedtailor.server.job import Job, job_from, job_table
+from fedtailor.strategies.choice.choice import ChoiceSpec
 
 
 @st.composite
@@ -20,6 +21,8 @@ def jobs(draw):
         seed=draw(st.integers(0, 2**31 - 1)),
         model=draw(st.none() | st.sampled_from(["mlp", "conv1d"])),
         feedback=draw(st.booleans()),
+        tags=tuple(draw(st.lists(st.text(max_size=3), max_size=2))),
+        over_selection=draw(fractions),
         codec=CodecSpec(name="int8", version=1, args=draw(st.dictionaries(st.sampled_from("ab"), fractions))),
         recipes=tuple(Recipe(name=f"r{i}", shrink=1 / draw(fractions)) for i in range(draw(st.integers(0, 3)))),
     )
@@ -41,6 +44,28 @@ def test_a_nested_table_changes_only_what_it_names():
     assert job.codec == replace(Job().codec, args={"bits": 4.0})
 
 
+def test_a_buffered_job_steps_without_momentum_unless_it_says_otherwise():
+    plain = job_from({"mode": "buffered"})
+    assert plain == replace(Job(), mode="buffered", optimizer=plain.optimizer)
+    assert (Job().optimizer.name, plain.optimizer.name) == ("momentum", "sgd")
+    assert job_from({"mode": "buffered", "optimizer": {"name": "adam", "version": 1}}).optimizer.name == "adam"
+    assert job_from(job_table(plain)) == plain
+
+
+@pytest.mark.parametrize("table", [{"mode": "async"}, {"buffer": -1}, {"staleness": -1}, {"concurrency": -1}])
+def test_a_buffered_job_that_cannot_be_is_refused(table):
+    with pytest.raises(ConfigError, match=f"job.{next(iter(table))}: expected "):
+        job_from({"mode": "buffered", **table})
+
+
+def test_whom_to_ask_is_read_from_a_table():
+    job = job_from(
+        tomllib.loads("tags = ['till']\nover_selection = 0.3\n[choice]\nname = 'utility'\nargs = {pace = 1}")
+    )
+    assert (job.tags, job.over_selection) == (("till",), 0.3)
+    assert job.choice == ChoiceSpec(name="utility", version=1, args={"pace": 1.0})
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -48,6 +73,9 @@ def test_a_nested_table_changes_only_what_it_names():
         ("zzz = 3", "job.zzz: unknown key; known: name, "),
         ("rounds = 2.5", "job.rounds: expected a whole number, got float 2.5"),
         ("rounds = true", "job.rounds: expected a whole number, got bool True"),
+        ("over_selection = -0.1", "job.over_selection: expected at least 0 and at most 10, got -0.1"),
+        ("tags = 'till'", "job.tags: expected a list, got str 'till'"),
+        ("choice = 'utility'", "job.choice: expected a table, got str 'utility'"),
         ("rounds = 0", "job.rounds: expected at least 1 and at most 100000, got 0"),
         ("fraction = 0", "job.fraction: expected above 0 and at most 1, got 0.0"),
         ("deadline_s = nan", "job.deadline_s: expected above 0, got nan"),

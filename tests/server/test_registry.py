@@ -17,7 +17,7 @@ from fedtailor.server import database
 from fedtailor.server.problem import Problem
 from fedtailor.server.records import save_profile
 from fedtailor.server.registry import VARIANT, open_registry
-from fedtailor.server.rows import ArtifactRow, ProblemRow, RoundEntry, RunRow, UpdateRow
+from fedtailor.server.rows import SCHEMA_VERSION, ArtifactRow, ProblemRow, RoundEntry, RunRow, UpdateRow
 
 POSTGRES = "FEDTAILOR_TEST_POSTGRES"
 
@@ -153,7 +153,7 @@ def test_another_schema_version_is_refused(place):
                 seconds=0.0,
             )
         )
-    with pytest.raises(RegistryError, match="schema version 99, expected 2"):
+    with pytest.raises(RegistryError, match=f"schema version 99, expected {SCHEMA_VERSION}"):
         open_registry(*place)
 
 
@@ -226,7 +226,7 @@ def test_a_full_disk_is_one_line_and_the_round_before_stays(tmp_path, monkeypatc
         fill(registry, 1)
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
-            with pytest.raises(RegistryError, match=r"No space left on device.*free some space and start again"):
+            with pytest.raises(RegistryError, match=r"No space left on device.*free some space and resume the run"):
                 registry.commit_round(a_round(2), a_base(2))
         assert registry.last_committed() == (1, a_base(1))
         assert not list((tmp_path / "artifacts").rglob("*.tmp"))

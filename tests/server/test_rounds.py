@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.common.serde import recorddict_to_proto
@@ -51,6 +53,26 @@ def test_it_never_waits_longer_than_the_deadline():
     assert time.now_s == pytest.approx(CALL.deadline_s)
     assert found.answered == ("b",)
     assert [p.line for p in found.problems] == [f"device {d}, train: no answer within 30 s" for d in "ac"]
+
+
+def test_it_ends_when_enough_have_answered_and_the_others_are_late():
+    time, taken = FakeTime(), []
+    grid = ScriptedGrid(dict(enumerate([vanish, answer(), answer(), answer()], start=11)))
+    call = replace(CALL, enough=2)
+    found = exchange(grid, asks(*"abcd"), call, lambda device_id, _: taken.append(device_id), clock=time.clock)
+    assert taken == list(found.answered) == ["b", "c"]
+    assert time.now_s == 0
+    assert sorted(p.line for p in found.problems) == [f"device {d}, train: late, 2 others had answered" for d in "ad"]
+
+
+def test_a_refused_reply_is_not_one_of_enough():
+    def refuse(device_id, _):
+        if device_id == "a":
+            raise DecodeError("not its base")
+
+    grid = ScriptedGrid(dict(enumerate([answer()] * 3, start=11)))
+    found = exchange(grid, asks(*"abc"), replace(CALL, enough=2), refuse, clock=FakeTime().clock)
+    assert found.answered == ("b", "c")
 
 
 def test_a_reply_that_comes_while_waiting_is_taken():

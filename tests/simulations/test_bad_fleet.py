@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -20,7 +19,7 @@ from fedtailor.simulations import simulate as simulation
 from fedtailor.simulations.app import simulated_app
 from fedtailor.simulations.fleet import load_fleet
 from fedtailor.simulations.grid import InProcessGrid
-from fedtailor.simulations.simulate import PATIENCE_S, simulate
+from fedtailor.simulations.simulate import simulate
 from fedtailor.simulations.toml import to_toml
 from fedtailor.simulations.workers import Workers
 
@@ -124,7 +123,7 @@ def test_an_earlier_run_is_one_line_and_stays(fedtailor, finished):
     assert (code, out) == (2, "")
     assert err == (
         f"fedtailor: {finished}: holds an earlier run; name another folder with --out, "
-        f"or see it with: fedtailor report {finished}\n"
+        f"see it with: fedtailor report {finished}, or go on with it: fedtailor simulate --resume {finished}\n"
     )
     assert (finished / "registry.sqlite").read_bytes() == before
 
@@ -157,7 +156,7 @@ def test_a_corrupted_artefact_is_named_beside_the_report(fedtailor, finished, tm
 
 def test_devices_that_fail_in_training_are_one_line_each_and_the_rounds_go_on(tmp_path, monkeypatch):
     app = partial(hostile_app, diverge=("north", 2), die=("east", 2), garble=("south", 3))
-    monkeypatch.setattr(simulation, "simulated_app", app)
+    monkeypatch.setattr(simulation, "virtual_app", app)
     summary = simulate(small_fleet(tmp_path), tmp_path / "run", no_progress)
     assert [(row.asked, row.answered) for row in summary.rounds] == [(3, 3), (3, 1), (3, 2)]
     assert all(row.committed for row in summary.rounds)
@@ -173,7 +172,7 @@ def test_devices_that_fail_in_training_are_one_line_each_and_the_rounds_go_on(tm
 
 
 def test_a_fleet_that_vanishes_ends_the_run_keeps_its_rounds_and_can_be_resumed(tmp_path, monkeypatch):
-    monkeypatch.setattr(simulation, "simulated_app", partial(vanishing_app, since=2))
+    monkeypatch.setattr(simulation, "virtual_app", partial(vanishing_app, since=2))
     fleet = small_fleet(tmp_path, job={**JOB, "rounds": 6})
     with pytest.raises(RoundError, match=r"no device answered in rounds 2 to 4; first problem: .*; base 1 is kept"):
         simulate(fleet, tmp_path / "run", no_progress)
@@ -188,7 +187,7 @@ def test_a_fleet_that_vanishes_ends_the_run_keeps_its_rounds_and_can_be_resumed(
 def resumed(run, registry):
     """The same job on the same registry, with devices that answer."""
     config = run / "config.toml"
-    job = replace(load_fleet(config).job, deadline_s=PATIENCE_S)
+    job = load_fleet(config).job
     with Workers(simulated_app, 2) as workers:
         grid = InProcessGrid(workers, nodes=len(DEVICES), run_config={"config": str(config)})
         return run_job(grid, job, registry, no_progress)

@@ -9,12 +9,12 @@ from small_fleet import small_fleet
 from fedtailor.client.fleet_arrays import FleetArrays
 from fedtailor.client.fleet_file import write_fleet_file
 from fedtailor.protos.errors import ConfigError, DataError
-from fedtailor.simulations import codec_accuracy
+from fedtailor.simulations import kept_runs
 from fedtailor.simulations.codec_accuracy import Terms, bench_accuracy, run_method
-from fedtailor.simulations.codec_course import course_of
-from fedtailor.simulations.codec_federation import Federation
 from fedtailor.simulations.codec_methods import METHODS, methods_named
 from fedtailor.simulations.codec_rows import FP32
+from fedtailor.simulations.course import course_of
+from fedtailor.simulations.federation import Federation
 from fedtailor.simulations.fleet import fleet_from
 
 FP = METHODS[FP32]
@@ -67,7 +67,7 @@ def test_feedback_brings_back_what_an_update_could_not_say(course):
     left = {}
     for number in (1, 2, 3):
         for name, sent in zip(course.plans(number), federation.round(), strict=True):
-            said = sum(float(np.abs(each).sum()) for each in sent.deltas)
+            said = sum(float(np.abs(each).sum()) for each in sent.decoded.deltas)
             left.setdefault(name, []).append(sum(float(np.abs(each).sum()) for each in sent.total) - said)
     repeated = [amounts for amounts in left.values() if len(amounts) > 1]
     assert repeated
@@ -100,7 +100,7 @@ def test_runs_are_in_order_of_seed_and_method_and_kept_ones_are_not_repeated(fle
         carried_out.extend(tasks)
         return iter(())
 
-    monkeypatch.setattr(codec_accuracy, "in_processes", instead)
+    monkeypatch.setattr(kept_runs, "in_processes", instead)
     assert bench_accuracy(fleet, terms, lambda *_: None) == runs
     assert not carried_out
     lost = next(tmp_path.glob("stc-seed1-*.json"))
@@ -112,7 +112,7 @@ def test_runs_are_in_order_of_seed_and_method_and_kept_ones_are_not_repeated(fle
 
 
 def test_a_kept_run_of_other_settings_is_not_taken_for_this_one(fleet, tmp_path, monkeypatch):
-    monkeypatch.setattr(codec_accuracy, "in_processes", lambda function, tasks, _: map(function, tasks))
+    monkeypatch.setattr(kept_runs, "in_processes", lambda function, tasks, _: map(function, tasks))
     for per_round in (2, 1):
         bench_accuracy(fleet, Terms(methods=(FP,), seeds=1, per_round=per_round, out=tmp_path), lambda *_: None)
     assert len(list(tmp_path.iterdir())) == 2

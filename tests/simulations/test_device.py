@@ -27,11 +27,13 @@ def fleet(tmp_path):
     return resolve(fleet_from({"data": str(tmp_path / "rows.npz")}), tmp_path / "run")
 
 
-def test_a_device_holds_its_own_rows_budget_and_store(fleet, tmp_path):
+def test_a_device_holds_its_own_rows_budget_tags_and_store(fleet, tmp_path):
     first, second = (simulated_device(fleet, index, tmp_path / "run") for index in (0, 1))
     assert (first.device_id, second.device_id) == ("shop/A", "shop/a")
     assert first.data.train.x.max() < second.data.train.x.min()
     assert second.budget == device_class(fleet.members[1].device_class).budget
+    tagged = replace(fleet, members=tuple(replace(member, tags=("till",)) for member in fleet.members))
+    assert (first.tags, simulated_device(tagged, 0, tmp_path / "run").tags) == ((), ("till",))
     first.store.put("name", b"first")
     assert second.store.get("name") is None
     assert {first.store.folder.parent, second.store.folder.parent} == {tmp_path / "run" / "devices"}

@@ -47,7 +47,15 @@ def fleets(draw):
         slow_fraction=draw(st.floats(0, 1)),
         slow_factor=draw(st.floats(1, 1e6)),
         workers=draw(st.integers(1, 512)),
-        members=tuple(FleetDevice(device_id=name, device_class=draw(classes), budget=draw(budgets())) for name in ids),
+        members=tuple(
+            FleetDevice(
+                device_id=name,
+                device_class=draw(classes),
+                budget=draw(budgets()),
+                tags=tuple(draw(st.lists(NAMES, max_size=2))),
+            )
+            for name in ids
+        ),
         job=job_from({"seed": seed, "rounds": draw(st.integers(1, 100)), "about": draw(NAMES)}),
     )
 
@@ -118,6 +126,11 @@ def test_a_budget_changes_its_class_and_none_lifts_a_limit():
         ("[[device]]\nclass = 'phone'", "device 1: id: expected text, got nothing"),
         ("[[device]]\nid = 'a'\nclass = 'toaster'", "device 1: class: device class 'toaster' is not in the catalogue"),
         ("[[device]]\nid = 'a'\nclass = 'phone'\n" * 2, "device: expected each id once, got 'a'"),
+        (
+            "[[device]]\nid = 'a'\nclass = 'phone'\ntags = 'till'",
+            "device 1: tags: expected a list of texts, got 'till'",
+        ),
+        ("[[device]]\nid = 'a'\nclass = 'phone'\ntags = ['']", "device 1: tags: expected a list of texts, got ['']"),
         (
             "[[device]]\nid = 'a'\nclass = 'phone'\nbudget.latency = 1",
             "device 1: budget: unknown key 'latency'; did you mean",

@@ -56,6 +56,19 @@ def test_fewer_devices_keep_all_their_rows_and_say_so(rows, tmp_path):
         assert np.array_equal(drawn.device(name).train.x, whole.device(name).train.x)
 
 
+def test_drawn_and_dealt_rows_keep_their_rounds(tmp_path):
+    x = np.arange(40, dtype=np.float32).reshape(40, 1)
+    split, first = np.resize([0, 1, 2, 0], 40).astype(np.uint8), np.repeat([0, 3], 20)
+    owned = FleetArrays(x=x, y=np.arange(40) % 2, device=np.resize(["a", "b"], 40), split=split, from_round=first)
+    write_fleet_file(tmp_path / "rows.npz", owned)
+    drawn = read_fleet_file(materialise(fleet_of(tmp_path / "rows.npz", devices=1), tmp_path / "drawn")).arrays
+    dealt = read_fleet_file(
+        materialise(fleet_of(tmp_path / "rows.npz", devices=4, partition="iid"), tmp_path / "dealt")
+    ).arrays
+    assert len(drawn) == 20
+    assert all(np.array_equal(some.from_round == 3, some.x[:, 0] >= 20) for some in (drawn, dealt))
+
+
 def test_a_draw_of_devices_is_seeded(rows, tmp_path):
     def drawn(seed, run):
         return read_fleet_file(materialise(fleet_of(rows, devices=5, seed=seed), tmp_path / run)).device_ids

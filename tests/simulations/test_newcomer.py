@@ -46,7 +46,7 @@ def person(number: int, sides: tuple[int, ...] = (0, 1)) -> DeviceData:
 def newcomer(request) -> tuple[int, ModelSpec, State]:
     """A person, and the base of the nine others."""
     others = [person(number) for number in range(1, 11) if number != request.param]
-    spec = choose_model_spec([profile_data(device, None) for device in others])
+    spec = choose_model_spec([profile_data(device) for device in others])
     pooled = Samples(np.concatenate([d.train.x for d in others]), np.concatenate([d.train.y for d in others]))
     return request.param, spec, train(initial_state(spec, 0), pooled, spec, PLAN, seed=0).state
 

@@ -13,7 +13,15 @@ from fedtailor.protos.messages import Broadcast, Instruction, TrainReply, Update
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import CodecSpec, GatePlan, PersonalPlan, Plan, TrainPlan
 from fedtailor.protos.wire import to_bytes
-from fedtailor.simulations.reliability import REFERENCE_MACS_PER_S, Conditions, fate, reliability, round_s
+from fedtailor.simulations.reliability import (
+    REFERENCE_MACS_PER_S,
+    Conditions,
+    fate,
+    reliability,
+    round_s,
+    virtual_time,
+)
+from fedtailor.simulations.virtual_grid import TOOK_S, VIRTUAL
 
 STEADY = Conditions(seed=3, downlink_bytes_per_s=1e6, uplink_bytes_per_s=1e6)
 NEVER_IN_TIME = 1e-9
@@ -77,11 +85,11 @@ class Call:
         return Message(RecordDict({"fedtailor": content}), reply_to=message)
 
 
-def ask(conditions: Conditions, call: Call, *, round_: int = 1, kind: str = "train") -> Message:
+def ask(conditions: Conditions, call: Call, *, round_: int = 1, kind: str = "train", mod=reliability) -> Message:
     TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, SUPERLINK_NODE_ID
     record = ConfigRecord({"instruction": to_bytes(instruction(round_))})
     message = Message(RecordDict({"fedtailor": record}), 2, kind)
-    return reliability(lambda context: conditions)(message, Context(1, 2, {}, RecordDict(), {}), call)
+    return mod(lambda context: conditions)(message, Context(1, 2, {}, RecordDict(), {}), call)
 
 
 @given(device=text(), round_=integers(0, 10**6), seed=integers(0, 2**63))
@@ -157,3 +165,22 @@ def test_a_straggler_is_late_where_a_steady_device_is_not():
 @pytest.mark.parametrize("kind", ["query.profile", "train.tailor", "evaluate"])
 def test_only_rounds_of_training_are_missed(kind):
     assert ask(replace(STEADY, dropout=1, deadline_s=NEVER_IN_TIME), Call(), kind=kind).has_content()
+
+
+def test_on_virtual_time_a_device_says_how_long_it_took_and_is_never_late():
+    slow = replace(STEADY, slow_fraction=1, slow_factor=1e3, deadline_s=NEVER_IN_TIME)
+    took_s = [ask(each, Call(), mod=virtual_time).content[VIRTUAL][TOOK_S] for each in (STEADY, slow)]
+    assert 0 < took_s[0] < took_s[1]
+
+
+def test_on_virtual_time_a_device_that_drops_out_is_not_reached_and_says_nothing_of_time():
+    call = Call()
+    reply = ask(replace(STEADY, dropout=1), call, round_=7, mod=virtual_time)
+    assert (reply.error.code, reply.error.reason) == (ErrorCode.NODE_UNAVAILABLE, "dropped out of round 7")
+    assert call.count == 0
+
+
+@pytest.mark.parametrize("kind", ["query.profile", "train.tailor", "evaluate"])
+def test_only_training_takes_virtual_time(kind):
+    reply = ask(replace(STEADY, dropout=1), Call(), kind=kind, mod=virtual_time)
+    assert VIRTUAL not in reply.content

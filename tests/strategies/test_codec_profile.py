@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis.strategies import floats, integers
 
 from fedtailor.strategies.codec.codec import coder_of
-from fedtailor.strategies.codec.profile import LEAST, MOST, OFTEN, SAID, Statistics, profile
+from fedtailor.strategies.codec.profile import LEAST, MOST, OFTEN, SAID, Statistics, broadcast_profile, profile
 
 SHARES = floats(0.01, 1.0)
 RARE = floats(0.01, OFTEN, exclude_max=True)
 PARAMETERS = 1_000_000
 
 
-def uplink(participation, rounds=80, parameters=PARAMETERS):
-    return profile(participation, Statistics(rounds=rounds, parameters=parameters))
+def uplink(participation, rounds=80, parameters=PARAMETERS, *, skewed=True):
+    return profile(participation, Statistics(rounds=rounds, parameters=parameters, skewed=skewed))
 
 
 @given(participation=SHARES, rounds=integers(1, 1000), parameters=integers(1, 10**8))
@@ -36,6 +36,18 @@ def test_who_is_asked_more_rarely_says_no_less_at_a_time(rarely, often, rounds):
 def test_over_a_run_a_device_names_the_same_share_of_coordinates_however_often_it_is_asked():
     for participation in (0.1, 0.2, 0.3):
         assert participation * 80 * uplink(participation).codec.args["share"] == pytest.approx(SAID)
+
+
+@given(participation=floats(0.1, 1.0), rounds=integers(30, 1000))
+def test_devices_with_labels_like_the_others_say_nearly_all_however_often_they_are_asked(participation, rounds):
+    assert uplink(participation, rounds, skewed=False) == uplink(1.0)
+
+
+@given(participation=SHARES)
+def test_who_is_asked_rarely_is_told_of_the_base_in_larger_steps(participation):
+    codec = broadcast_profile(participation)
+    assert coder_of(codec)
+    assert codec.args["step"] == (1 if participation >= OFTEN else 3)
 
 
 @given(participation=floats(OFTEN, 1.0), rounds=integers(1, 1000))

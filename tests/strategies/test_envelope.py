@@ -21,7 +21,8 @@ from fedtailor.strategies.codec.envelope import checksum, decode_update, encode_
 from fedtailor.strategies.codec.flat import flatten
 from fedtailor.strategies.codec.masking import by_tensor
 from fedtailor.strategies.codec.sent_mask import NO_MASKS, SentMask
-from fedtailor.strategies.merge import Merge
+from fedtailor.strategies.merge.merge import Merge
+from fedtailor.strategies.merge.sparse import Sparse
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "update_v2.bin"
 every_codec = pytest.mark.parametrize("name", CODECS)
@@ -81,12 +82,30 @@ def test_the_merge_takes_what_the_envelope_gives():
     kept = some(0)
     theirs = opened(sent("fp32", mask=SentMask(kept)), "fp32")
     merge = Merge(SCHEMA)
-    merge.fold(theirs.deltas, 1.0, sender="device till-1", masks=theirs.masks)
+    theirs.fold_into(merge, 1.0, sender="device till-1")
     merge.fold([np.ones(shape, np.float32) for shape in SCHEMA.shapes], 1.0, sender="device till-2")
-    base = {name: np.zeros(shape, np.float32) for name, shape in zip(SCHEMA.names, SCHEMA.shapes, strict=True)}
-    new = flatten(list(merge.commit(base).values()))
     alone = flatten(update_of(SCHEMA))
-    assert np.array_equal(new, np.where(kept, (alone + 1) / 2, 1).astype(np.float32))
+    assert np.array_equal(merge.mean().values, np.where(kept, (alone + 1) / 2, 1))
+
+
+@every_codec
+@settings(max_examples=25)
+@given(delta=tensors, kept=st.none() | masks, seed=st.integers(0, 99), max_norm=st.sampled_from([0.0, 1.0]))
+def test_what_is_folded_as_it_came_is_what_its_dense_form_comes_to(name, delta, kept, seed, max_norm):
+    theirs = opened(encoded(delta, name, seed, mask=None if kept is None else SentMask(kept)), name)
+    as_it_came, as_dense = Merge(SCHEMA, max_norm=max_norm), Merge(SCHEMA, max_norm=max_norm)
+    theirs.fold_into(as_it_came, 3.0, sender="device till-1")
+    as_dense.fold(theirs.deltas, 3.0, sender="device till-1", masks=theirs.masks)
+    assert as_it_came.mean().values.tobytes() == as_dense.mean().values.tobytes()
+
+
+@pytest.mark.parametrize("name", ["stc", "ternary", "topk"])
+@pytest.mark.parametrize("kept", [None, some(0)])
+def test_a_codec_of_few_coordinates_is_read_without_the_others(name, kept):
+    theirs = opened(sent(name, mask=None if kept is None else SentMask(kept)), name)
+    assert isinstance(theirs.said, Sparse)
+    assert 0 < theirs.said.positions.size < SCHEMA.size / 3
+    assert (np.diff(theirs.said.positions) > 0).all()
 
 
 def test_a_mask_is_sent_once_then_as_what_changes_then_not_at_all():

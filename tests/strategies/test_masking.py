@@ -39,7 +39,12 @@ def test_the_codec_sees_each_kept_coordinate_once_with_its_own_context(kept):
     assert seen.moved.tolist() == (COUNT[kept] * 10).tolist()
     values = gather(tensors(COUNT.astype(np.float32)), kept)
     assert tuple(value.shape for value in values) == seen.schema.shapes
-    assert np.concatenate(values).tolist() == seen.base.tolist()
+    assert np.concatenate([value.ravel() for value in values]).tolist() == seen.base.tolist()
+
+
+def test_a_tensor_that_is_kept_whole_keeps_its_shape():
+    kept = np.arange(SCHEMA.size) >= 13  # all of head.weight, a part of conv.bias, nothing of conv.weight
+    assert narrow(context(), kept).schema == Schema(("conv.bias", "head.weight"), ((2,), (4, 3)))
 
 
 @given(kept=flags)

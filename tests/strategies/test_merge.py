@@ -1,169 +1,127 @@
+"""The streaming mean: DESIGN's formula, exactly, in one or two vectors of memory."""
+
 import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from replies import SCHEMA, cohorts, fold_dense, fold_sparse
 
-from fedtailor.protos.errors import DecodeError
 from fedtailor.protos.schema import Schema
-from fedtailor.strategies.merge import Merge
-
-SCHEMA = Schema(("w", "b"), ((3, 4), (4,)))
-
-
-@st.composite
-def cohorts(draw, masked=False):
-    """A base, and a list of (deltas, weight, masks) whose values spread over six orders of magnitude."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-
-    def values():
-        return [(rng.normal(size=s) * 10.0 ** rng.uniform(-5, 1)).astype(np.float32) for s in SCHEMA.shapes]
-
-    def masks():
-        share = rng.choice([0.0, 0.2, 0.8, 1.0])
-        return [rng.random(s) < share for s in SCHEMA.shapes] if masked else None
-
-    replies = [(values(), float(rng.integers(1, 1000)), masks()) for _ in range(draw(st.integers(1, 6)))]
-    return dict(zip(SCHEMA.names, values(), strict=True)), replies
+from fedtailor.strategies.merge.merge import Merge
+from fedtailor.strategies.merge.sparse import Sparse
 
 
-def merged(base, cohort, max_norm=0.0, **how):
-    merge = Merge(SCHEMA, max_norm=max_norm)
-    for deltas, weight, masks in cohort:
-        merge.fold(deltas, weight, sender="device", masks=masks)
-    return merge.commit(base, **how)
+def merged(cohort, fold=fold_dense):
+    merge = Merge(SCHEMA)
+    for said in cohort:
+        fold(merge, said)
+    return merge
 
 
-@given(case=cohorts())
-def test_full_masks_give_the_weighted_mean_of_fedavg(case):
-    base, cohort = case
-    total = sum(weight for _, weight, _ in cohort)
-    for index, (name, value) in enumerate(merged(base, cohort).items()):
-        mean = sum(deltas[index].astype(np.float64) * weight for deltas, weight, _ in cohort) / total
-        np.testing.assert_allclose(value, base[name] + mean, rtol=1e-6, atol=1e-6)
+def coverage(cohort):
+    return sum((np.ones(SCHEMA.size) if said.mask is None else said.mask) * said.weight for said in cohort)
 
 
-@given(case=cohorts(masked=True), seed=st.integers(0, 1000))
-def test_any_order_of_arrival_gives_the_same_bits(case, seed):
-    base, cohort = case
-    shuffled = [cohort[i] for i in np.random.default_rng(seed).permutation(len(cohort))]
-    one, other = merged(base, cohort), merged(base, shuffled)
-    assert all(one[name].tobytes() == other[name].tobytes() for name in base)
+@given(cohort=cohorts())
+def test_full_masks_give_the_weighted_mean_of_fedavg(cohort):
+    step = merged(cohort).mean()
+    total = sum(said.weight for said in cohort)
+    mean = sum(said.flat.astype(np.float64) * said.weight for said in cohort) / total
+    assert step.covered is None
+    np.testing.assert_allclose(step.values, mean, rtol=1e-6, atol=2.0**-30)
 
 
-@given(case=cohorts(masked=True), kappa=st.floats(0, 1), rate=st.floats(0.1, 2))
-def test_the_merge_is_the_coverage_normalised_formula(case, kappa, rate):
-    base, cohort = case
-    weight = sum(weight for _, weight, _ in cohort)
-    for index, (name, value) in enumerate(merged(base, cohort, learning_rate=rate, kappa=kappa).items()):
-        covered = sum(masks[index] * weight for _, weight, masks in cohort)
-        moved = sum((masks[index] * deltas[index]).astype(np.float64) * weight for deltas, weight, masks in cohort)
-        share = np.minimum(1.0, covered / (kappa * weight)) if kappa > 1e-6 else 1.0
-        want = base[name] + rate * share * moved / np.maximum(covered, 1)
-        np.testing.assert_allclose(value, want, rtol=1e-6, atol=1e-6)
+@given(cohort=cohorts(masked=True), kappa=st.floats(0, 2))
+def test_the_mean_is_the_coverage_normalised_formula(cohort, kappa):
+    step, reached = merged(cohort).mean(kappa), coverage(cohort)
+    share = np.minimum(1.0, reached / (kappa * sum(said.weight for said in cohort))) if kappa > 1e-6 else 1.0
+    total = sum(said.flat.astype(np.float64) * said.weight for said in cohort)
+    np.testing.assert_allclose(step.values, share * total / np.maximum(reached, 1e-9), rtol=1e-5, atol=2.0**-29)
+    assert np.array_equal(step.covered, reached > 0)
 
 
-@given(case=cohorts(masked=True))
-def test_a_coordinate_nobody_covers_keeps_its_bits(case):
-    base, cohort = case
-    for index, (name, value) in enumerate(merged(base, cohort).items()):
-        absent = ~np.logical_or.reduce([masks[index] for _, _, masks in cohort])
-        assert value[absent].tobytes() == base[name][absent].tobytes()
+@given(cohort=cohorts(masked=True), seed=st.integers(0, 1000), kappa=st.floats(0, 2))
+def test_masks_of_all_kinds_in_any_order_and_form_give_the_same_bits(cohort, seed, kappa):
+    rng = np.random.default_rng(seed)
+    one, other = merged(cohort).mean(kappa), merged([cohort[at] for at in rng.permutation(len(cohort))], fold_sparse)
+    assert one.values.tobytes() == other.mean(kappa).values.tobytes()
+    assert np.array_equal(one.covered, other.mean(kappa).covered)
 
 
 def test_absent_is_not_zero_and_not_shared_by_its_tensor():
-    base = {"w": np.zeros((3, 4), np.float32), "b": np.zeros(4, np.float32)}
-    ones = [np.ones(shape, np.float32) for shape in SCHEMA.shapes]
+    schema = Schema(("w", "b"), ((3, 4), (4,)))
+    ones = [np.ones(shape, np.float32) for shape in schema.shapes]
     first_row = np.arange(3)[:, None] == 0
-    new = merged(base, [(ones, 1.0, [first_row, None]), (ones, 3.0, [np.zeros(1, bool), None])])
-    assert new["w"][0].tolist() == [1.0] * 4
-    assert new["w"][1:].tolist() == [[0.0] * 4] * 2
-    assert new["b"].tolist() == [1.0] * 4
+    merge = Merge(schema)
+    merge.fold(ones, 1.0, sender="a", masks=[first_row, None])
+    merge.fold(ones, 3.0, sender="b", masks=[np.zeros(1, bool), None])
+    step = merge.mean()
+    assert step.values.tolist() == [1.0] * 4 + [0.0] * 8 + [1.0] * 4
+    assert step.covered.tolist() == [True] * 4 + [False] * 8 + [True] * 4
 
 
-def test_nothing_folded_leaves_the_base():
-    base = {"w": np.full((3, 4), 0.1, np.float32), "b": np.full(4, -0.0, np.float32)}
-    new = Merge(SCHEMA).commit(base)
-    assert all(new[name].tobytes() == base[name].tobytes() for name in base)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_are_refused_in_one_line_and_leave_the_sums(bad):
-    base = {"w": np.zeros((3, 4), np.float32), "b": np.zeros(4, np.float32)}
-    good = [np.ones(shape, np.float32) for shape in SCHEMA.shapes]
-    merge = Merge(SCHEMA)
-    merge.fold(good, 2.0, sender="device a")
-    spoiled = [good[0], np.array([0, 0, bad, 0], np.float32)]
-    with pytest.raises(DecodeError, match=r"^device b, round 3: layer 'b' of the update holds NaN or infinity.*$"):
-        merge.fold(spoiled, 9.0, sender="device b, round 3")
-    assert (merge.weight, merge.folded) == (2.0, 1)
-    assert merge.commit(base)["w"].tolist() == np.ones((3, 4)).tolist()
+def test_what_lies_outside_a_mask_counts_for_nothing_not_even_in_the_norm():
+    schema = Schema(("w",), ((2,),))
+    merge = Merge(schema, max_norm=1.0)
+    mask = np.array([True, False])
+    merge.fold([np.array([1.0, 1000.0], np.float32)], 1.0, sender="a", masks=[mask])
+    merge.fold_sparse(Sparse(np.array([0, 1]), np.array([1.0, 1000.0], np.float32)), 1.0, sender="b", mask=mask)
+    assert merge.mean().values.tolist() == [1.0, 0.0]
 
 
 def test_large_finite_values_are_not_taken_for_infinity():
-    base = {"w": np.zeros((3, 4), np.float32), "b": np.zeros(4, np.float32)}
-    large = [np.full(shape, 1e30, np.float32) for shape in SCHEMA.shapes]
-    assert merged(base, [(large, 1.0, None)])["b"][0] == np.float32(1e30)
+    merge = Merge(Schema(("w",), ((4,),)))
+    merge.fold([np.full(4, 1e30, np.float32)], 1.0, sender="a")
+    assert merge.mean().values == pytest.approx([1e30] * 4)
 
 
-def test_a_wrong_shape_names_sender_expected_and_got():
-    with pytest.raises(DecodeError, match=r"device a: the update has shapes \[\(4,\), \(4,\)\], the base has"):
-        Merge(SCHEMA).fold([np.zeros(4, np.float32)] * 2, 1.0, sender="device a")
+@given(weights=st.lists(st.floats(2.0**-10, 1e6), min_size=2, max_size=6), seed=st.integers(0, 99))
+def test_weights_of_any_kind_add_up_to_the_same_total_in_any_order(weights, seed):
+    merges = [Merge(SCHEMA), Merge(SCHEMA)]
+    for merge, order in zip(
+        merges, (range(len(weights)), np.random.default_rng(seed).permutation(len(weights))), strict=True
+    ):
+        for at in order:
+            merge.fold_sparse(Sparse(np.zeros(0, np.int64), np.zeros(0, np.float32)), weights[at], sender="x")
+    assert merges[0].weight == merges[1].weight == pytest.approx(sum(weights), rel=2.0**-10)
 
 
-@pytest.mark.parametrize("weight", [0.5, 0.0, -1.0, float("nan"), float("inf")])
-def test_a_weight_below_one_is_refused(weight):
-    with pytest.raises(ValueError, match="weight must be at least 1"):
-        Merge(SCHEMA).fold([np.zeros(shape, np.float32) for shape in SCHEMA.shapes], weight, sender="x")
-
-
-@given(case=cohorts(), limit=st.floats(0.01, 50))
-def test_no_update_moves_the_base_further_than_the_norm_limit(case, limit):
-    base = {"w": np.zeros((3, 4), np.float32), "b": np.zeros(4, np.float32)}
-    for reply in case[1]:
-        new = merged(base, [reply], max_norm=limit)
-        norm = np.sqrt(sum(float((d.astype(np.float64) ** 2).sum()) for d in reply[0]))
-        moved = np.sqrt(sum(float((v.astype(np.float64) ** 2).sum()) for v in new.values()))
-        assert moved == pytest.approx(min(norm, limit), rel=1e-5, abs=1e-6)
-
-
-@settings(deadline=None)
-@given(size=st.integers(16_380, 40_000))
+@settings(deadline=None, max_examples=20)
+@given(size=st.integers(32_760, 80_000))
 def test_chunks_join_without_a_seam(size):
-    schema = Schema(("w",), ((size,),))
-    merge = Merge(schema)
-    delta = np.arange(size, dtype=np.float32)
-    merge.fold([delta], 3.0, sender="x")
-    assert merge.commit({"w": np.zeros(size, np.float32)})["w"].tolist() == delta.tolist()
-
-
-def test_memory_is_one_accumulator_whatever_the_cohort():
-    size = 500_000
-    delta = [np.ones(size, np.float32)]
-    tracemalloc.start()
     merge = Merge(Schema(("w",), ((size,),)))
-    for _ in range(20):
-        merge.fold(delta, 1.0, sender="x")
+    delta = np.arange(size, dtype=np.float32)
+    mask = np.arange(size) % 3 > 0
+    merge.fold([delta], 3.0, sender="x", masks=[mask])
+    step = merge.mean()
+    assert step.values.tolist() == (delta * mask).tolist()
+    assert np.array_equal(step.covered, mask)
+
+
+@pytest.mark.parametrize(("masked", "vectors"), [(False, 1.2), (True, 2.2)])
+def test_memory_is_one_or_two_vectors_whatever_the_cohort(masked, vectors):
+    size = 500_000
+    delta, mask = [np.ones(size, np.float32)], [np.arange(size) % 2 == 0] if masked else None
+    peaks = []
+    for replies in (3, 20):
+        tracemalloc.start()
+        merge = Merge(Schema(("w",), ((size,),)))
+        for _ in range(replies):
+            merge.fold(delta, 1.0, sender="x", masks=mask)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert max(peaks) < vectors * size * 8
+    assert peaks[1] < 1.01 * peaks[0]
+
+
+def test_a_sparse_reply_takes_memory_for_what_was_sent_alone():
+    size, sent = 500_000, 1_000
+    update = Sparse(np.arange(sent) * 400, np.ones(sent, np.float32))
+    merge = Merge(Schema(("w",), ((size,),)))
+    tracemalloc.start()
+    merge.fold_sparse(update, 1.0, sender="x")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 1.2 * size * 8
-
-
-def test_momentum_carries_the_last_change_on_but_moves_no_absent_coordinate():
-    schema = Schema(("w",), ((3,),))
-    merge = Merge(schema)
-    delta, mask = np.array([1.0, 1.0, 1.0], np.float32), np.array([True, True, False])
-    merge.fold([delta], 1.0, sender="a", masks=[mask])
-    base = {"w": np.array([2.0, 2.0, 2.0], np.float32)}
-    previous = {"w": np.array([1.0, 2.0, 1.0], np.float32)}
-    merged = merge.commit(base, momentum=0.5, previous=previous)
-    np.testing.assert_array_equal(merged["w"], np.array([3.5, 3.0, 2.0], np.float32))
-
-
-def test_without_an_earlier_base_momentum_changes_nothing():
-    schema = Schema(("w",), ((2,),))
-    merge = Merge(schema)
-    merge.fold([np.ones(2, np.float32)], 1.0, sender="a")
-    base = {"w": np.zeros(2, np.float32)}
-    np.testing.assert_array_equal(merge.commit(base, momentum=0.9)["w"], merge.commit(base)["w"])
+    assert peak < 40 * sent

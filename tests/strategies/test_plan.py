@@ -12,17 +12,18 @@ from fedtailor.protos.device_profile import Benchmark, DeviceProfile
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.messages import Profile
 from fedtailor.protos.plan import CodecSpec, Footprint, GatePlan, PersonalPlan, Plan, TrainPlan
+from fedtailor.strategies.label_prior import FleetLabels
 from fedtailor.strategies.plan import (
     check_profile,
     choose_model_spec,
     choose_personal,
     choose_plan,
     cooled,
-    fleet_counts,
     for_round,
     label_skew,
 )
 
+EVEN = FleetLabels((50, 50))
 AUTO = PersonalPlan(method="auto", epochs=15, batch_size=32, learning_rate=0.01)
 
 
@@ -154,7 +155,7 @@ def test_many_classes_do_not_make_forty_labels_little():
 def test_strong_skew_gets_a_personal_head_and_names_its_parameters():
     spec = choose_model_spec([profile(counts=(50, 50, 50, 50))])
     skewed = profile(counts=(100, 0, 0, 0))
-    plan, word = choose_plan(joined(skewed, Budget()), template(spec), (100, 100, 100, 100))
+    plan, word = choose_plan(joined(skewed, Budget()), template(spec), FleetLabels((100, 100, 100, 100)))
     assert plan.personal.method == "head"
     assert word == "head (strong skew)"
     assert plan.personal_parameters == ("head.weight", "head.bias")
@@ -169,14 +170,14 @@ def test_a_fixed_method_is_kept_where_there_are_rows():
 def test_a_plan_carries_the_device_and_its_budget():
     spec = choose_model_spec([profile()])
     budget = Budget(size_bytes=9000)
-    plan, _ = choose_plan(joined(profile("dev"), budget), template(spec), (50, 50))
+    plan, _ = choose_plan(joined(profile("dev"), budget), template(spec), EVEN)
     assert (plan.device_id, plan.budget, plan.model) == ("dev", budget, spec)
 
 
 @pytest.mark.parametrize(("own", "margin"), [(None, 0.01), (0.005, 0.005), (0.02, 0.02)])
 def test_a_devices_own_margin_stands_before_the_jobs(own, margin):
     asked = replace(template(choose_model_spec([profile()])), gate=GatePlan(margin=0.01, confidence=0.9))
-    plan, _ = choose_plan(joined(profile(), Budget(accuracy_margin=own)), asked, (50, 50))
+    plan, _ = choose_plan(joined(profile(), Budget(accuracy_margin=own)), asked, EVEN)
     assert plan.gate == GatePlan(margin=margin, confidence=0.9)
 
 
@@ -191,8 +192,11 @@ def test_label_skew_of_disjoint_labels_is_one():
     assert label_skew((5, 0), (0, 9)) == 1.0
 
 
-def test_fleet_counts_add_up_by_class():
-    assert fleet_counts([profile(counts=(1, 2)), profile(counts=(10, 0))]) == (11, 2)
+def test_a_device_of_a_skewed_fleet_is_told_what_its_labels_say():
+    spec = choose_model_spec([profile()])
+    told, _ = choose_plan(joined(profile(counts=(90, 10)), Budget()), template(spec), FleetLabels((50, 50), 0.4))
+    assert told.label_prior[0] > 0 > told.label_prior[1]
+    assert choose_plan(joined(profile(counts=(90, 10)), Budget()), template(spec), EVEN)[0].label_prior == ()
 
 
 def test_the_seed_of_a_round_depends_on_job_device_and_round():
@@ -226,11 +230,36 @@ def test_the_plan_of_a_round_trains_at_its_share_of_the_rate():
 def test_training_is_made_to_fit_the_memory_it_may_take():
     spec = choose_model_spec([profile()])
     plain, tight = (
-        choose_plan(joined(profile(), Budget(train_ram_bytes=limit)), template(spec), (50, 50))[0].train
+        choose_plan(joined(profile(), Budget(train_ram_bytes=limit)), template(spec), EVEN)[0].train
         for limit in (None, 500_000)
     )
     assert plain.footprint == Footprint()
     assert tight.footprint != Footprint()
     assert replace(tight, footprint=Footprint()) == plain
     with pytest.raises(PlanError, match="train_ram_bytes 100;"):
-        choose_plan(joined(profile(), Budget(train_ram_bytes=100)), template(spec), (50, 50))
+        choose_plan(joined(profile(), Budget(train_ram_bytes=100)), template(spec), EVEN)
+
+
+@pytest.mark.parametrize("weak", ["depth", "width", "leave-out"])
+def test_with_memory_enough_a_plan_is_the_same_whatever_becomes_of_weak_devices(weak):
+    spec = choose_model_spec([profile()])
+    asked = joined(profile(), Budget(train_ram_bytes=10**9))
+    assert choose_plan(asked, template(spec), EVEN, weak=weak) == choose_plan(asked, template(spec), EVEN)
+
+
+@pytest.mark.parametrize(("weak", "limit"), [("depth", 200_000), ("width", 200_000), ("leave-out", 200_000)])
+def test_a_weak_device_trains_its_submodel_and_personalises_the_head(weak, limit):
+    spec = replace(choose_model_spec([profile()]), exits=("pool1",) if weak == "depth" else ())
+    plan, word = choose_plan(joined(profile(), Budget(train_ram_bytes=limit)), template(spec), EVEN, weak=weak)
+    assert plan.submodel.kind == weak
+    assert (plan.personal.method, plan.personal_parameters) == ("head", ("head.weight", "head.bias"))
+    assert word == "head (weak device)"
+    assert [for_round(plan, seed=0, round_=at, base_version=0).submodel.offset for at in (3, 4)] == (
+        [3, 4] if weak == "width" else [0, 0]
+    )
+
+
+def test_a_device_too_small_even_for_the_head_keeps_the_shared_model():
+    spec = choose_model_spec([profile()])
+    plan, word = choose_plan(joined(profile(), Budget(train_ram_bytes=900)), template(spec), EVEN, weak="width")
+    assert (plan.submodel.kind, plan.personal.method, word) == ("leave-out", "shared", "shared (weak device)")

@@ -6,8 +6,15 @@ import torch
 from small_nets import SPECS, built_in, rows_for
 
 from fedtailor.protos.errors import PlanError
+from fedtailor.protos.net import Net
 from fedtailor.protos.plan import Footprint
-from fedtailor.strategies.train_memory import footprint_within, held_bytes, parameter_count, step_bytes
+from fedtailor.strategies.train_memory import (
+    footprint_within,
+    held_bytes,
+    parameter_count,
+    step_bytes,
+    tail_step_bytes,
+)
 from fedtailor.strategies.train_step import forward, in_layers
 
 WAYS = [Footprint(), Footprint(precision="bf16"), Footprint(checkpoints=3), Footprint(micro_batch=8)]
@@ -27,6 +34,35 @@ def test_torch_holds_what_is_modelled(name):
         _ = forward(in_layers(module), torch.from_numpy(rows_for(net, 32)), footprint=Footprint())
     measured = sum(tensor.untyped_storage().nbytes() for at, tensor in held.items() if at not in own)
     assert 32 * held_bytes(net, range(len(net.layers)), 4) == pytest.approx(measured, rel=0.01)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_step_of_the_last_layers_takes_less_than_one_of_all_and_more_of_more(name):
+    _, net = built_in(name)
+    places = [at for at, layer in enumerate(net.layers) if parameter_count(Net(net.input_shape, net.tokens, (layer,)))]
+    for footprint in WAYS:
+        whole = step_bytes(net, 64, footprint, moments=1)
+        takes = [tail_step_bytes(net, 64, footprint, first=first, moments=1) for first in places]
+        assert takes == sorted(takes, reverse=True)
+        assert takes[-1] < whole
+    idle = 4 * (parameter_count(net) - parameter_count(Net(net.input_shape, net.tokens, net.layers[places[-1] :])))
+    head = tail_step_bytes(net, 1, Footprint(), first=places[-1], moments=1)
+    assert head > idle + 12 * parameter_count(Net(net.input_shape, net.tokens, net.layers[places[-1] :]))
+
+
+def test_torch_holds_nothing_for_layers_that_are_frozen():
+    module, net = built_in("conv2d")
+    held = []
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name.startswith("head"))
+
+    def note(tensor):
+        held.append(tensor.untyped_storage().nbytes())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        _ = forward(in_layers(module), torch.from_numpy(rows_for(net, 32)), footprint=Footprint())
+    assert sum(held) <= 4 * 32 * 64 + 4 * 64 * 10  # what the head reads, and its weights
 
 
 def test_parameters_gradients_and_moments_are_counted():

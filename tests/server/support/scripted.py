@@ -39,7 +39,10 @@ class FakeTime:
     def __init__(self):
         self.now_s = 0.0
         self.at = []
-        self.clock = Clock(now=lambda: self.now_s, sleep=self._sleep)
+        self.clock = Clock(now=self._now, sleep=self._sleep, wall_now=self._now)
+
+    def _now(self):
+        return self.now_s
 
     def _sleep(self, seconds):
         assert seconds > 0
@@ -116,6 +119,7 @@ class ScriptedDevice:
         record = message.content.get(RECORD, {})
         if "instruction" in record:
             self.orders.append((kind, from_bytes(Instruction, record["instruction"], sender="server")))
+            self.base()
         if kind in self.on:
             return self.on[kind](self, message)
         return getattr(self, kind.split(".")[-1])()

@@ -9,6 +9,7 @@ from fedtailor.server.coordinator import run_job
 from fedtailor.server.job import Job
 from fedtailor.server.registry import open_registry
 from fedtailor.strategies.codec.ring import LONGEST
+from fedtailor.strategies.merge.optimizer import OptimizerSpec
 from fedtailor.strategies.models.model import initial_state
 
 RECIPES = (Recipe(name="int8", shrink=1), Recipe(name="x8", shrink=8))
@@ -19,7 +20,7 @@ JOB = Job(
     codec=CodecSpec(name="fp32", version=1),
     downlink=CodecSpec(name="fp32", version=1),
     recipes=RECIPES,
-    server_momentum=0.0,
+    optimizer=OptimizerSpec(name="sgd", version=1),
     cooldown=0.0,
 )
 

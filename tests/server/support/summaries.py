@@ -8,7 +8,7 @@ from variants import FP32_BYTES, deployed, hardware, ladder_of, verdict
 
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.certificate import Certificates
-from fedtailor.protos.data_profile import DataProfile
+from fedtailor.protos.data_profile import DataProfile, Drift, Shift
 from fedtailor.protos.messages import Scores
 from fedtailor.protos.plan import GatePlan
 from fedtailor.protos.summary import DeviceRow, RoundRow, Summary
@@ -73,7 +73,7 @@ def data(device_id, rng, classes=7):
         class_counts=counts,
         feature_means=(0.1,) * 6,
         feature_variances=(1.2,) * 6,
-        drift=0.3,
+        drift=Drift(label=Shift(size=0.04, level=0.6), feature=Shift(size=0.1, level=1.0)),
     )
 
 
