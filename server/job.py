@@ -77,7 +77,7 @@ class Job:
     cooldown: float = 0.25
     aggregate: AggregateSpec = field(default_factory=lambda: AggregateSpec(name="mean", version=1))
     optimizer: OptimizerSpec = field(default_factory=lambda: OptimizerSpec(name="momentum", version=1))
-    kappa: float = 1.0
+    kappa: float = 0.0
     update_norm: float = 0.0
 
 

@@ -20,7 +20,7 @@ class Spec(Protocol):
     def args(self) -> Mapping[str, float]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # with slots, Python 3.11 cannot call `Named[Made]` as a constructor
 class Named(Generic[Made]):
     """What is known: `make` gets a value for each of the `defaults`, or raises ValueError with one clear line."""
 
@@ -39,7 +39,7 @@ def made(kind: str, spec: Spec, known: Mapping[str, Named[Made]]) -> Made:
     named = known.get(spec.name)
     if named is None or named.version != spec.version:
         names = ", ".join(f"{each.name} {each.version}" for each in known.values())
-        raise PlanError(f"{kind} {spec.name} {spec.version} is not known here; known: {names}")
+        raise PlanError(f"{kind} {spec.name} {spec.version} is not known here; known: {names}; update the older side")
     unknown = sorted(set(spec.args) - set(named.defaults))
     if unknown:
         takes = ", ".join(named.defaults) or "none"

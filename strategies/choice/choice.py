@@ -3,12 +3,12 @@
 To add a way: one file with a `make`, registered at import, named in `choice/__init__.py`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from fedtailor.protos.errors import PlanError
+from fedtailor.strategies.named import Named, made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,19 +50,10 @@ class Chosen:
 Choose = Callable[[Sequence[Candidate], int, int, np.random.Generator], tuple[Chosen, ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """A family of choices: `make` gets a value for each of the `defaults`, or raises ValueError with one clear line.
-
-    What it makes gets candidates sorted by id, how many of them to choose (at least 1, at most all), the round (from 1)
-    and random numbers, and returns just so many. The inclusion probabilities of all candidates sum to that number.
-    """
-
-    name: str
-    version: int
-    defaults: Mapping[str, float]
-    make: Callable[[Mapping[str, float]], Choose]
-
+# A way of choosing makes a function that gets candidates sorted by id, how many of them to choose (at least 1, at most
+# all), the round (from 1) and random numbers, and returns just so many. The inclusion probabilities of all candidates
+# sum to that number.
+Way = Named[Choose]
 
 WAYS: dict[str, Way] = {}
 
@@ -79,28 +70,13 @@ def choose_of(spec: ChoiceSpec) -> Choose:
     Raises:
         PlanError: an unknown name, version or parameter, or a parameter out of range; the line names what is known.
     """
-    made = _made(spec)
+    way = made("choice", spec, WAYS)
 
     def choose(
         candidates: Sequence[Candidate], count: int, round_: int, rng: np.random.Generator
     ) -> tuple[Chosen, ...]:
         ordered = sorted(candidates, key=lambda candidate: candidate.device_id)
         count = min(count, len(ordered))
-        return made(ordered, count, round_, rng) if count > 0 else ()
+        return way(ordered, count, round_, rng) if count > 0 else ()
 
     return choose
-
-
-def _made(spec: ChoiceSpec) -> Choose:
-    way = WAYS.get(spec.name)
-    if way is None or way.version != spec.version:
-        known = ", ".join(f"{each.name} {each.version}" for each in WAYS.values())
-        raise PlanError(f"choice {spec.name} {spec.version} is not known here; known: {known}")
-    unknown = sorted(set(spec.args) - set(way.defaults))
-    if unknown:
-        takes = ", ".join(way.defaults) or "none"
-        raise PlanError(f"choice {spec.name} {spec.version}: unknown parameter {', '.join(unknown)}; it takes {takes}")
-    try:
-        return way.make({**way.defaults, **spec.args})
-    except ValueError as error:
-        raise PlanError(f"choice {spec.name} {spec.version}: {error}") from error

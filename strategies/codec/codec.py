@@ -4,17 +4,18 @@ To add a codec: one file with a `make`, registered at import, named in `codec/__
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fedtailor.protos.errors import DecodeError, PlanError
+from fedtailor.protos.errors import DecodeError
 from fedtailor.protos.plan import CodecSpec
 from fedtailor.protos.schema import Floats, Schema
 from fedtailor.strategies.codec.context import Context
 from fedtailor.strategies.codec.flat import dense
 from fedtailor.strategies.merge.sparse import Sparse
+from fedtailor.strategies.named import Named, made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +58,7 @@ def sparse_coder(
     return Coder(encode=encode, decode=decode, limits=limits, decode_sparse=decode_sparse)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Codec:
-    """A family of coders: `make` gets a value for each of the `defaults`, or raises ValueError with one clear line."""
-
-    name: str
-    version: int
-    defaults: Mapping[str, float]
-    make: Callable[[Mapping[str, float]], Coder]
-
+Codec = Named[Coder]
 
 CODECS: dict[str, Codec] = {}
 
@@ -82,18 +75,7 @@ def coder_of(spec: CodecSpec) -> Coder:
     Raises:
         PlanError: an unknown name, version or parameter, or a parameter out of range; the line names what is known.
     """
-    codec = CODECS.get(spec.name)
-    if codec is None or codec.version != spec.version:
-        known = ", ".join(f"{each.name} {each.version}" for each in CODECS.values())
-        raise PlanError(f"codec {spec.name} {spec.version} is not known here; known: {known}; update the older side")
-    unknown = sorted(set(spec.args) - set(codec.defaults))
-    if unknown:
-        takes = ", ".join(codec.defaults) or "none"
-        raise PlanError(f"codec {spec.name} {spec.version}: unknown parameter {', '.join(unknown)}; it takes {takes}")
-    try:
-        return codec.make({**codec.defaults, **spec.args})
-    except ValueError as error:
-        raise PlanError(f"codec {spec.name} {spec.version}: {error}") from error
+    return made("codec", spec, CODECS)
 
 
 def read_within(coder: Coder, encoded: Encoded, context: Context) -> Sparse | list[Floats]:

@@ -21,7 +21,7 @@ from fedtailor.strategies.models.model import build
 from fedtailor.strategies.submodel.part import Part, checked, counted
 from fedtailor.strategies.task import TASKS
 
-EXIT_SHARE = 0.3  # at 1 exits take the layers they share from the final answer
+EXIT_SHARE = 0.3  # at 1 the whole model loses a point by what its exits ask of the layers they share
 
 
 def depth_part(spec: ModelSpec, until: str | None) -> Part:
