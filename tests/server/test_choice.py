@@ -156,7 +156,8 @@ def test_a_profile_with_tags_of_no_use_is_refused(tmp_path, tags):
 
 
 def test_a_choice_that_is_not_known_is_one_line_before_anything_is_asked():
-    with pytest.raises(PlanError, match=r"^choice luck 3 is not known here; known: .*utility 1; update the older side$"):
+    line = r"^choice luck 3 is not known here; known: .*utility 1; update the older side$"
+    with pytest.raises(PlanError, match=line):
         check_names(replace(JOB, choice=ChoiceSpec(name="luck", version=3)))
 
 
