@@ -14,7 +14,6 @@ from fedtailor.client.fleet_arrays import ROW_KEYS, FleetArrays
 from fedtailor.client.fleet_file import default_split, read_fleet_file, write_fleet_file
 from fedtailor.protos.errors import DataError
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
 FLOATS = st.floats(-1e6, 1e6, width=32)
 
@@ -299,20 +298,3 @@ def test_a_pickle_inside_is_never_run(tmp_path):
         archive.writestr("x.npy", b"\x80\x04]\x94.")
     with pytest.raises(DataError, match="x: expected a plain numpy array"):
         read_fleet_file(tmp_path / "fleet.npz")
-
-
-@pytest.mark.skipif(not DATA.is_dir(), reason="the shared fleet files are not beside this checkout")
-@pytest.mark.parametrize(
-    ("name", "kind", "outputs", "devices", "shape"),
-    [
-        ("engines", "regression", 1, 200, (30, 15)),
-        ("fashion", "classification", 10, 0, (14, 14, 1)),
-        ("grocery", "classification", 43, 24, (48, 48, 3)),
-        ("keywords", "classification", 11, 132, (49, 40, 1)),
-        ("roles", "next-token", 62, 80, (80,)),
-    ],
-)
-def test_the_shared_files_read_as_what_they_are(name, kind, outputs, devices, shape):
-    fleet = read_fleet_file(DATA / f"{name}.npz")
-    assert (fleet.kind, fleet.outputs, len(fleet.device_ids)) == (kind, outputs, devices)
-    assert fleet.arrays.x.shape[1:] == shape

@@ -133,4 +133,4 @@ def test_every_method_with_state_stands_beside_itself_with_a_step_ahead():
 
 def test_ours_follows_the_profile_of_the_course(fleet):
     rare, often = (course_of(fleet, per_round, 0) for per_round in (1, 3))
-    assert (rare.profile(10**6).feedback, often.profile(10**6).feedback) == (False, True)
+    assert (rare.uplink(10**6).feedback, often.uplink(10**6).feedback) == (False, True)

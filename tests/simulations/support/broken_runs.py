@@ -54,6 +54,7 @@ def start(run: Path) -> subprocess.Popen[str]:
     """
     if not (run / CONFIG).exists():
         shutil.rmtree(run, ignore_errors=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background are deaf to it, and pass that on
     begin = ("--config", str(run.parent / "fleet.toml"), "--out", str(run))
     options = ("--resume", str(run)) if (run / CONFIG).exists() else begin
     return subprocess.Popen(
