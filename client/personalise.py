@@ -23,7 +23,7 @@ from fedtailor.protos.schema import Doubles, State
 from fedtailor.strategies.label_prior import primed
 from fedtailor.strategies.models.model import build, load_state, read_state
 
-SHARED, HEAD = "shared", "head"
+SHARED, PRIOR, HEAD = "shared", "prior", "head"
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -46,10 +46,10 @@ def personalise(base: State, data: DeviceData, plan: Plan) -> Personal:
     start = primed(base, plan.model, plan.label_prior)
     penalty = _penalty(plan, start)
     base_score = score_state(base, plan.model, data.validation)
-    if plan.personal.method == SHARED or min(len(data.train), len(data.validation)) == 0:
+    untold = plan.personal.method == PRIOR and not plan.label_prior
+    if plan.personal.method == SHARED or untold or min(len(data.train), len(data.validation)) == 0:
         return Personal(base, SHARED, base_score, base_score)
-    tuned = _tuned(start, data.train, plan, penalty)
-    states = [base, *(_between(start, tuned, step) for step in STEPS)]
+    states = [base, *_candidates(start, data.train, plan, penalty)]
     at = chosen([surprise_of_state(state, plan.model, data.validation) for state in states])
     if at == 0:
         return Personal(base, SHARED, base_score, base_score)
@@ -68,6 +68,14 @@ def chosen(losses: Sequence[Doubles]) -> int:
     clear = len(gain) > 1 and float(gain.mean()) > float(gain.std(ddof=1)) / sqrt(len(gain))
     taken = best if clear else middle
     return taken if losses[taken].mean() <= losses[0].mean() else 0
+
+
+def _candidates(start: State, samples: Samples, plan: Plan, penalty: Penalty | None) -> list[State]:
+    """Where there is little to train on, the start alone; else points on the line from there."""
+    if plan.personal.method == PRIOR:
+        return [start]
+    tuned = _tuned(start, samples, plan, penalty)
+    return [_between(start, tuned, step) for step in STEPS]
 
 
 def _between(base: State, tuned: State, share: float) -> State:
@@ -96,6 +104,7 @@ def _tuning(plan: Plan) -> TrainPlan:
 def _penalty(plan: Plan, base: State) -> Penalty | None:
     methods: dict[str, Callable[[], Penalty | None]] = {
         SHARED: lambda: None,
+        PRIOR: lambda: None,
         "finetune": lambda: None,
         "ditto": lambda: _towards(base, plan.personal.proximal),
         HEAD: lambda: None,

@@ -37,9 +37,10 @@ class TrainPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonalPlan:
-    """How the personal fp32 model comes from the base: `shared`, `finetune`, `ditto` or `head`.
+    """How the personal fp32 model comes from the base: `shared`, `prior`, `finetune`, `ditto` or `head`.
 
-    `proximal` is λ of Ditto (Li et al. 2021, arXiv:2012.04221, algorithm 1).
+    `prior` trains nothing: the base is told how often the device has met each class. `proximal` is λ of Ditto (Li et
+    al. 2021, arXiv:2012.04221, algorithm 1).
     """
 
     method: str

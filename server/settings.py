@@ -72,7 +72,7 @@ LIMITS = {
 }
 CHOICES = {
     "job.mode": ("rounds", "buffered"),
-    "job.personal.method": ("auto", "shared", "finetune", "ditto", "head"),
+    "job.personal.method": ("auto", "shared", "prior", "finetune", "ditto", "head"),
     "job.recipes.precision": ("fastest", "int8", "fp32"),
     "job.weak": ("depth", "width", "leave-out"),
 }

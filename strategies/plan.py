@@ -81,13 +81,13 @@ def choose_plan(profile: Profile, template: Plan, fleet: FleetLabels, *, weak: s
     Raises:
         PlanError: no training step fits the device's `train_ram_bytes`, and `weak` is None.
     """
-    personal, word = choose_personal(profile.data, fleet.counts, template.personal)
+    personal, word = choose_personal(profile.data, fleet, template.personal)
     margin, ram_bytes = profile.budget.accuracy_margin, profile.budget.train_ram_bytes
     footprint, submodel = template.train.footprint, None
     if ram_bytes is not None:
         rows = max(template.train.batch_size, personal.batch_size)
         footprint, submodel = fitting(template.model, rows, ram_bytes, weak)
-        if submodel is not None and personal.method != "shared":
+        if submodel is not None and personal.method not in ("shared", "prior"):
             head = head_within(template.model, rows, ram_bytes, footprint)
             personal = replace(personal, method="head" if head else "shared")
             footprint, word = head or footprint, f"{personal.method} (weak device)"
@@ -106,7 +106,7 @@ def choose_plan(profile: Profile, template: Plan, fleet: FleetLabels, *, weak: s
     return plan, word
 
 
-def choose_personal(data: DataProfile, fleet: Sequence[int], asked: PersonalPlan) -> tuple[PersonalPlan, str]:
+def choose_personal(data: DataProfile, fleet: FleetLabels, asked: PersonalPlan) -> tuple[PersonalPlan, str]:
     """How this device gets its personal model; the job may have fixed the method."""
     labels = sum(data.class_counts) or data.train_samples
     if data.train_samples == 0:
@@ -114,8 +114,9 @@ def choose_personal(data: DataProfile, fleet: Sequence[int], asked: PersonalPlan
     elif asked.method != AUTO:
         method, word = asked.method, asked.method
     elif labels < LITTLE_LABELS:
-        method, word = "shared", "shared (little data)"
-    elif label_skew(data.class_counts, fleet) > STRONG_SKEW:
+        method = "prior" if fleet.skewed else "shared"
+        word = f"{method} (little data)"
+    elif label_skew(data.class_counts, fleet.counts) > STRONG_SKEW:
         method, word = "head", "head (strong skew)"
     else:
         method, word = "finetune", "finetune"

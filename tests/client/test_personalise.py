@@ -95,8 +95,20 @@ def test_without_rows_to_train_on_or_judge_by_the_base_is_shared(missing, tmp_pa
     assert personalise(base, mine.data, plan()).method == "shared"
 
 
+def test_little_data_calibrates_the_base_and_trains_nothing(tmp_path):
+    base, mine = public_base().state, device(tmp_path).data
+    own = replace(mine, train=of_class(mine.train, 0), validation=of_class(mine.validation, 0))
+    asked = replace(plan(method="prior"), label_prior=label_prior((20, 0, 0), FleetLabels((50, 50, 50), 0.5)))
+    personal = personalise(base, own, asked)
+    changed = {name for name, value in personal.state.items() if not np.array_equal(value, base[name])}
+    assert (personal.method, changed) == ("prior", {"head.bias"})
+    assert personalise(base, own, plan(method="prior")).method == "shared"
+    misled = replace(own, validation=of_class(mine.validation, 1))
+    assert personalise(base, misled, asked).method == "shared"
+
+
 def test_an_unknown_method_names_the_known_ones(tmp_path):
-    with pytest.raises(PlanError, match=r"'magic' is not known here; known: shared, finetune, ditto, head"):
+    with pytest.raises(PlanError, match=r"'magic' is not known here; known: shared, prior, finetune, ditto, head"):
         personalise(trained_base(), device(tmp_path).data, plan(method="magic"))
 
 

@@ -84,7 +84,7 @@ def test_whom_to_ask_is_read_from_a_table():
         ("[train]\nepoch = 1", "job.train.epoch: unknown key; did you mean 'epochs'?"),
         (
             "[personal]\nmethod = 'magic'",
-            "job.personal.method: expected one of auto, shared, finetune, ditto, head, got 'magic'",
+            "job.personal.method: expected one of auto, shared, prior, finetune, ditto, head, got 'magic'",
         ),
         ("recipes = 'all'", "job.recipes: expected a list, got str 'all'"),
         ("[[recipes]]\nname = 'a'", "job.recipes.shrink: missing"),

@@ -144,12 +144,19 @@ def test_a_late_device_with_other_data_is_refused():
     [((0, 0), "shared"), ((20, 19), "shared"), ((20, 20), "finetune"), ((200, 0), "finetune")],
 )
 def test_the_method_follows_the_amount_of_data(counts, method):
-    assert choose_personal(profile(counts=counts), (100, 100), AUTO)[0].method == method
+    assert choose_personal(profile(counts=counts), FleetLabels((100, 100)), AUTO)[0].method == method
+
+
+def test_in_a_skewed_fleet_little_data_is_enough_to_be_told_of():
+    few = profile(counts=(9, 1))
+    plan, word = choose_personal(few, FleetLabels((50, 50), 0.4), AUTO)
+    assert (plan.method, word) == ("prior", "prior (little data)")
+    assert choose_personal(few, FleetLabels((50, 50), 0.0), AUTO)[1] == "shared (little data)"
 
 
 def test_many_classes_do_not_make_forty_labels_little():
     many = profile(counts=(1,) * 60)
-    assert choose_personal(many, (1,) * 60, AUTO)[0].method == "finetune"
+    assert choose_personal(many, FleetLabels((1,) * 60), AUTO)[0].method == "finetune"
 
 
 def test_strong_skew_gets_a_personal_head_and_names_its_parameters():
@@ -163,8 +170,8 @@ def test_strong_skew_gets_a_personal_head_and_names_its_parameters():
 
 def test_a_fixed_method_is_kept_where_there_are_rows():
     ditto = replace(AUTO, method="ditto", proximal=0.1)
-    assert choose_personal(profile(counts=(3, 3)), (3, 3), ditto) == (ditto, "ditto")
-    assert choose_personal(profile(train_samples=0), (3, 3), ditto)[0].method == "shared"
+    assert choose_personal(profile(counts=(3, 3)), FleetLabels((3, 3)), ditto) == (ditto, "ditto")
+    assert choose_personal(profile(train_samples=0), FleetLabels((3, 3)), ditto)[0].method == "shared"
 
 
 def test_a_plan_carries_the_device_and_its_budget():
