@@ -15,10 +15,11 @@ from fedtailor.protos.schema import State
 from fedtailor.protos.verdict import REJECTED
 from fedtailor.simulations.learning_ala import adapted
 from fedtailor.simulations.learning_outcome import LOCAL, OWN, Ending, Final
-from fedtailor.simulations.learning_turns import fitted, for_head, head_of
+from fedtailor.simulations.learning_turns import fitted, for_head
 from fedtailor.strategies.compression.compress import CALIBRATION_ROWS
 from fedtailor.strategies.compression.spread import spread_rows
 from fedtailor.strategies.gate import judge
+from fedtailor.strategies.models.model import head_of
 from fedtailor.strategies.task import TASKS
 
 SHARED = "shared"

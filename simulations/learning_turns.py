@@ -10,23 +10,16 @@ import torch
 from torch import nn
 
 from fedtailor.client.train import Penalty, Schedule, constant, fit, train
-from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import Plan
 from fedtailor.protos.samples import DeviceData
 from fedtailor.protos.schema import State
 from fedtailor.simulations.federation import Learner, Taken, Turn, train_all
 from fedtailor.simulations.learning_ala import WEIGHTS, adapted
 from fedtailor.simulations.learning_outcome import LOCAL, OWN
-from fedtailor.strategies.models.model import build, initial_state, load_state, model_named, read_state
+from fedtailor.strategies.models.model import build, head_of, load_state, read_state
 
 HEAD_EPOCHS = 10  # FedRep, arXiv:2102.07078, section 5
 PROXIMAL = (0.1, 1.0)  # Ditto's λ, of which the better on validation rows is taken
-
-
-def head_of(spec: ModelSpec) -> tuple[str, ...]:
-    """The parameters of the model's last layers."""
-    layers = model_named(spec.name, spec.version).head
-    return tuple(name for name in initial_state(spec, 0) if name.split(".")[0] in layers)
 
 
 def fitted(

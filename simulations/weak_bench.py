@@ -7,22 +7,21 @@ from statistics import fmean
 
 import torch
 
-from fedtailor.client.personalise import SHARED, personalise
+from fedtailor.client.personalise import PRIOR, SHARED, personalise
 from fedtailor.client.profile_data import profile_data
 from fedtailor.client.train import score_state
-from fedtailor.client.train_part import train_part
 from fedtailor.protos.errors import DataError
 from fedtailor.protos.plan import Plan
 from fedtailor.protos.schema import State
 from fedtailor.server.progress import Progress
 from fedtailor.simulations.course import course_of
-from fedtailor.simulations.federation import Federation, Learner, Taken, Turn, Wire
+from fedtailor.simulations.federation import Federation, Wire
 from fedtailor.simulations.fleet import Fleet, fleet_table
 from fedtailor.simulations.kept_runs import Shelf, carried_out, file_name
-from fedtailor.simulations.learning_turns import head_of
 from fedtailor.simulations.weak_rows import Run, WeakRow, run_from, weak_rows
 from fedtailor.simulations.weak_tiers import weak_devices
 from fedtailor.simulations.weak_ways import ALL_STRONG, WAYS, TieredCourse, course_of_way
+from fedtailor.strategies.models.model import head_of
 from fedtailor.strategies.plan import choose_personal, for_round
 from fedtailor.strategies.task import TASKS
 
@@ -91,7 +90,7 @@ def carry_out(errand: Errand) -> tuple[str, Run]:
 def run_way(course: TieredCourse, way: str, weak: frozenset[str]) -> Run:
     """All rounds of one way, scored over the last of them, and every device's personal model."""
     began = time.thread_time()
-    federation = Federation(course, Wire(name=way, uplink=None, downlink=course.template.downlink), _LEARNER)
+    federation = Federation(course, Wire(name=way, uplink=None, downlink=course.template.downlink))
     on_test, on_validation, sent = [], [], []
     for number in range(1, course.job.rounds + 1):
         federation.round()
@@ -120,8 +119,8 @@ def run_way(course: TieredCourse, way: str, weak: frozenset[str]) -> Run:
 def personal_plan(course: TieredCourse, name: str, *, weak: bool) -> Plan:
     """How the job personalises this device; one that is too small for a step of the whole model trains the head."""
     data, job = profile_data(course.devices[name]), course.job
-    personal, _ = choose_personal(data, course.labels.counts, job.personal)
-    if weak and personal.method != SHARED:
+    personal, _ = choose_personal(data, course.labels, job.personal)
+    if weak and personal.method not in (SHARED, PRIOR):
         personal = replace(personal, method="head")
     plan = replace(
         course.template,
@@ -131,13 +130,6 @@ def personal_plan(course: TieredCourse, name: str, *, weak: bool) -> Plan:
         label_prior=course.priors[name],
     )
     return for_round(plan, seed=job.seed, round_=job.rounds, base_version=job.rounds)
-
-
-def _turn(turn: Turn) -> Taken:
-    return Taken(train_part(turn.start, turn.data.train, turn.plan).state)
-
-
-_LEARNER = Learner(turn=_turn)
 
 
 def _scores(course: TieredCourse, state: State, split: str) -> dict[str, float]:

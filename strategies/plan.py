@@ -14,7 +14,7 @@ from fedtailor.protos.messages import Profile
 from fedtailor.protos.model_spec import ModelSpec
 from fedtailor.protos.plan import PersonalPlan, Plan
 from fedtailor.strategies.label_prior import FleetLabels, label_prior
-from fedtailor.strategies.models.model import build, choose_model, model_named
+from fedtailor.strategies.models.model import choose_model, head_of, model_named
 from fedtailor.strategies.submodel.choose import fitting, head_within, rolled
 
 AUTO = "auto"
@@ -96,7 +96,7 @@ def choose_plan(profile: Profile, template: Plan, fleet: FleetLabels, *, weak: s
         device_id=profile.data.device_id,
         train=replace(template.train, footprint=footprint),
         personal=personal,
-        personal_parameters=_head(template.model) if personal.method == "head" else (),
+        personal_parameters=head_of(template.model) if personal.method == "head" else (),
         gate=template.gate if margin is None else replace(template.gate, margin=margin),
         budget=profile.budget,
         submodel=submodel,
@@ -180,8 +180,3 @@ def _pooled(
     mean = shares @ means
     deviation = np.sqrt(shares @ (variances + (means - mean) ** 2))
     return mean, np.where(deviation > CONSTANT * np.maximum(np.abs(mean), CONSTANT), deviation, 1.0)
-
-
-def _head(spec: ModelSpec) -> tuple[str, ...]:
-    layers = model_named(spec.name, spec.version).head
-    return tuple(name for name, _ in build(spec).named_parameters() if name.split(".")[0] in layers)

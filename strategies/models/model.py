@@ -137,6 +137,12 @@ def _initialise(part: nn.Module) -> None:
         nn.init.zeros_(weighted[-1].weight)
 
 
+def head_of(spec: ModelSpec) -> tuple[str, ...]:
+    """The parameters of the layers that a device may keep to itself."""
+    layers = model_named(spec.name, spec.version).head
+    return tuple(name for name, _ in build(spec).named_parameters() if name.split(".")[0] in layers)
+
+
 def read_state(module: nn.Module) -> State:
     """A copy of the module's parameters as float32 arrays, in the module's order."""
     return {name: value.detach().numpy().astype(np.float32, copy=True) for name, value in module.named_parameters()}

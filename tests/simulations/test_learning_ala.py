@@ -12,8 +12,7 @@ from fedtailor.simulations import learning_ala
 from fedtailor.simulations.learning_ala import MOST, WEIGHTS, adapted
 from fedtailor.simulations.learning_course import intake_of
 from fedtailor.simulations.learning_outcome import OWN
-from fedtailor.simulations.learning_turns import head_of
-from fedtailor.strategies.models.model import build, initial_state, load_state
+from fedtailor.strategies.models.model import build, head_of, initial_state, load_state
 
 
 @pytest.fixture(scope="module", params=["classification", "next-token"])

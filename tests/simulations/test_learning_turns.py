@@ -12,8 +12,8 @@ from fedtailor.simulations.federation import Federation, Turn
 from fedtailor.simulations.learning_course import intake_of
 from fedtailor.simulations.learning_outcome import LOCAL, OWN
 from fedtailor.simulations.learning_training import FP32, ditto, plainly
-from fedtailor.simulations.learning_turns import DITTO, FEDALA, FEDBABU, FEDPER, FEDREP, PROXIMAL, fitted, head_of
-from fedtailor.strategies.models.model import initial_state
+from fedtailor.simulations.learning_turns import DITTO, FEDALA, FEDBABU, FEDPER, FEDREP, PROXIMAL, fitted
+from fedtailor.strategies.models.model import head_of, initial_state
 
 HEAD = ("head.weight", "head.bias")
 
