@@ -56,10 +56,8 @@ def learning(
         unseen=unseen,
         out=out,
     )
-    job: dict[str, object] = {"rounds": rounds or (QUICK_ROUNDS if quick else ROUNDS)}
-    fleet = fleet_of_rows(
-        data, devices=devices, partition=partition, job=job if model is None else {**job, "model": model}
-    )
+    job = {"rounds": rounds or (QUICK_ROUNDS if quick else ROUNDS), "model": model}
+    fleet = fleet_of_rows(data, devices=devices, partition=partition, job=job)
     if out is not None:
         make(out)
     with shown_progress(stderr()) as progress:

@@ -41,10 +41,8 @@ def weak(
     from fedtailor.simulations.weak_bench import Terms, bench_weak
 
     terms = Terms(seeds=seeds or (QUICK_SEEDS if quick else SEEDS), per_round=per_round, out=out)
-    job: dict[str, object] = {"rounds": rounds or (QUICK_ROUNDS if quick else ROUNDS)}
-    fleet = fleet_of_rows(
-        data, devices=devices, partition=partition, job=job if model is None else {**job, "model": model}
-    )
+    job = {"rounds": rounds or (QUICK_ROUNDS if quick else ROUNDS), "model": model}
+    fleet = fleet_of_rows(data, devices=devices, partition=partition, job=job)
     if out is not None:
         make(out)
     with shown_progress(stderr()) as progress:
