@@ -10,7 +10,7 @@ class Efficiency:
     Measured figures come from ONNX Runtime in the process that would serve it. `latency_ms_modelled` is the measured
     median times the slowdown of a simulated device class, and None on a real device. Energy of one run is measured
     where the platform offers a counter, what it takes idle left out, and modelled from the multiply-accumulates for a
-    simulated class. `memory_bytes_measured` is what a session takes at the height of a run.
+    simulated class. `memory_bytes_measured` is what a session takes at the height of a run, and no less than the file.
     `macs` is None where they are not known.
     """
 

@@ -27,12 +27,12 @@ def assemble(net: Net, kinds: IntegerLayers, values: Sequence[Floats], rule: Rul
         PlanError: the layers do not fit each other.
     """
     assembly = _Assembly(net, values, rule)
-    clips = set(kinds.clipped.values())
+    ends = {maker: place for place, maker in sorted(kinds.clipped.items())}
     for place in range(len(net.layers)):
-        if place in clips:
+        if place in kinds.clipped:
             assembly.skip(place)
         elif kinds.integer[place]:
-            assembly.add_in_integers(place, kinds.clipped.get(place, place) + 1 if kinds.u8[place + 1] else None)
+            assembly.add_in_integers(place, ends.get(place, place) + 1 if kinds.u8[place + 1] else None)
         else:
             assembly.add_in_float(place)
     quantised = assembly.finished()

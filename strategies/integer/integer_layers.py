@@ -32,8 +32,8 @@ _RANGE_ENDS = ("relu", "relu6")
 class IntegerLayers:
     """For every layer whether it computes in integers; for every value whether its layer gives u8.
 
-    `clipped`: a ReLU or ReLU6 that is no layer of its own but the ends of an output grid, by the place of the layer
-    that makes this grid.
+    `clipped`: for the place of a ReLU or ReLU6 that is no layer of its own but the ends of an output grid, the place of
+    the layer that makes this grid. Of several that one layer makes room for, the last sets the ends.
     """
 
     integer: tuple[bool, ...]
@@ -54,9 +54,9 @@ def integer_layers(net: Net, floats: Collection[str]) -> IntegerLayers:
     u8 = [False]
     clipped: dict[int, int] = {}
     for place, layer in enumerate(net.layers):
-        maker = _clipped_maker(net, place, reading, u8)
+        maker = _clipped_maker(net, place, reading, u8, clipped)
         if maker is not None:
-            clipped[maker] = place
+            clipped[place] = maker
         finds_u8 = any(u8[value] for value in net.wires[place])
         integer.append(maker is not None or (layer.name not in floats and wants.integers(place, finds_u8)))
         u8.append(integer[-1] and (wants.any[place + 1] or not isinstance(layer, Linear)))
@@ -93,8 +93,13 @@ class _Wants:
         return isinstance(layer, _WEIGHTED) or (isinstance(layer, _FLEXIBLE) and finds_u8 and self.any[place + 1])
 
 
-def _clipped_maker(net: Net, place: int, reading: tuple[tuple[int, ...], ...], u8: list[bool]) -> int | None:
-    """The place of the layer whose grid can end where this ReLU or ReLU6 clips; only it may read what lies between."""
+def _clipped_maker(
+    net: Net, place: int, reading: tuple[tuple[int, ...], ...], u8: list[bool], clipped: Mapping[int, int]
+) -> int | None:
+    """The place of the layer whose grid can end where this ReLU or ReLU6 clips; only it may read what lies between.
+
+    What lies between moves values, or is itself such an end: clipping before and after a move or a maximum is the same.
+    """
     layer, value = net.layers[place], net.wires[place][0]
     if not (isinstance(layer, Activation) and layer.function in _RANGE_ENDS):
         return None
@@ -102,7 +107,7 @@ def _clipped_maker(net: Net, place: int, reading: tuple[tuple[int, ...], ...], u
         maker = net.layers[value - 1]
         if isinstance(maker, _MAKES_GRID):
             return value - 1
-        if not isinstance(maker, _MOVES):
+        if not (isinstance(maker, _MOVES) or value - 1 in clipped):
             return None
         value = net.wires[value - 1][0]
     return None

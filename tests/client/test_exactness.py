@@ -11,7 +11,7 @@ from small_nets import GRAPHS, SPECS, built_in, chains, graph, graphs, rows_for,
 
 from fedtailor.client.export import to_onnx
 from fedtailor.client.runtime import open_session, optimised_operators, predict
-from fedtailor.protos.net import Activation, Conv, Linear, MaxPool, Net
+from fedtailor.protos.net import Activation, ChannelsFirst, Conv, GlobalAveragePool, Linear, MaxPool, Net
 from fedtailor.protos.quantised_net import Grid, Quantise, QuantisedAdd, QuantisedConcat, QuantisedNet
 from fedtailor.strategies.compression.allotment import Coding
 from fedtailor.strategies.compression.code_weights import code
@@ -68,6 +68,19 @@ def test_random_graphs_equal_the_runtime(net, seed, bits):
 def test_random_chains_equal_the_runtime(net, seed):
     x = rows_for(net, 20, seed)
     assert_equal_to_runtime(quantise(net, x), x)
+
+
+@pytest.mark.parametrize("functions", [("relu", "relu6"), ("relu6", "relu"), ("relu", "relu"), ("relu6", "relu6")])
+def test_of_two_clips_in_a_row_none_stays_in_float(functions):
+    first, second = (Activation(f"clip{at}", function) for at, function in enumerate(functions))
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=size).astype(np.float32) for size in ((5, 3, 3), (5,), (2, 5), (2,))]
+    conv = Conv("conv", 4 * weights[0], weights[1], (1,), ((1, 1),), (1,), 1)  # beyond six
+    head = (GlobalAveragePool("average"), Linear("head", *weights[2:]))
+    net = Net((8, 3), False, (ChannelsFirst("first"), conv, first, MaxPool("pool", (2,), (1,)), second, *head))
+    quantised, x = quantise(net, rows_for(net, 20)), rows_for(net, 20, 1)
+    assert_equal_to_runtime(quantised, x)
+    assert not any("clip" in layer.name for layer in quantised.layers)  # the convolution's own grid ends where they do
 
 
 @settings(max_examples=20)

@@ -20,7 +20,7 @@ def test_what_is_counted_is_exact_and_what_is_measured_is_there(net):
     assert 0 < cost.latency_p50_us_measured <= cost.latency_p99_us_measured
     assert cost.cpu_p50_us_measured > 0
     assert cost.load_ms_measured > 0
-    assert 0 <= cost.memory_bytes_measured < 1 << 30
+    assert len(model) <= cost.memory_bytes_measured < 1 << 30
 
 
 def test_on_the_device_itself_nothing_is_modelled(net):
@@ -50,6 +50,12 @@ def test_a_bigger_model_takes_more_memory(net):
         for model, net_ in ((to_onnx(net), net), (small, built_in("mlp")[1]))
     ]
     assert sizes[0] > sizes[1]
+
+
+def test_a_session_too_small_for_a_page_takes_no_less_than_its_file(net, monkeypatch):
+    monkeypatch.setattr(measuring, "session_memory", lambda _opened, _seconds: 0)
+    model = to_onnx(net)
+    assert measure(model, b"", rows_for(net, 1), 1, seconds=0.0).memory_bytes_measured == len(model)
 
 
 def test_the_ratio_says_which_of_two_is_much_faster(net):

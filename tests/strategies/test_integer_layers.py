@@ -28,10 +28,16 @@ def computed(layers, wires=(), floats=()):
 
 def test_a_relu_ends_the_grid_of_the_layer_before_it_also_through_a_pool():
     pool = MaxPool("p", (2,), (1,))
-    assert computed((conv("a"), relu("r"), conv("b"))) == ("iii", {0: 1})
-    assert computed((conv("a"), pool, relu("r"), conv("b"))) == ("iiii", {0: 2})
-    assert computed((conv("a"), Activation("r", "relu6"), conv("b"))) == ("iii", {0: 1})
+    assert computed((conv("a"), relu("r"), conv("b"))) == ("iii", {1: 0})
+    assert computed((conv("a"), pool, relu("r"), conv("b"))) == ("iiii", {2: 0})
+    assert computed((conv("a"), Activation("r", "relu6"), conv("b"))) == ("iii", {1: 0})
     assert computed((conv("a"), Activation("g", "gelu"), conv("b"))) == ("iii", {})
+
+
+def test_of_several_relus_in_a_row_each_ends_the_grid():
+    pool, relu6 = MaxPool("p", (2,), (1,)), Activation("six", "relu6")
+    assert computed((conv("a"), relu("r"), pool, relu6, conv("b"))) == ("iiiii", {1: 0, 3: 0})
+    assert computed((conv("a"), relu6, relu("r"), conv("b"))) == ("iiii", {1: 0, 2: 0})
 
 
 def test_a_relu_beside_another_reader_is_a_layer_of_its_own():
