@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fedtailor.simulations.learning_bench import Found
+    from fedtailor.simulations.learning_paired import Gain, PairedRow
     from fedtailor.simulations.learning_rows import LearningRow, NewcomerRow
 
 SEEDS, ROUNDS, PER_ROUND = 3, 40, 20
@@ -75,6 +76,8 @@ def _show(found: "Found", *, plot: Path | None, as_json: bool) -> None:
         print_json(asdict(found))
         return
     print_rich(_table(found.rows))
+    if found.paired:
+        print_rich(_paired_table(found.paired))
     if found.newcomers:
         print_rich(_newcomer_table(found.newcomers))
 
@@ -108,6 +111,38 @@ def _table(rows: "Sequence[LearningRow]") -> "Table":
             number_text(row.cpu_s),
         )
     return table
+
+
+def _paired_table(rows: "Sequence[PairedRow]") -> "Table":
+    from rich.table import Table
+
+    from fedtailor.simulations.learning_paired import CONFIDENCE
+
+    first = rows[0]
+    unit = "points" if first.metric == "accuracy" else first.metric
+    table = Table(
+        *(f"{first.method} against", "all devices", "worst quarter", "best quarter", "worse"),
+        box=None,
+        pad_edge=False,
+        caption=f"What a device gains, in {unit}, with {CONFIDENCE:.0%} confidence over devices at least (…). Quarters "
+        "of the devices: where the other method does worst, and best. Worse: devices that lose.",
+        caption_justify="left",
+    )
+    for row in rows:
+        ends = (row.quarters[0], row.quarters[-1]) if row.quarters else (None, None)
+        gains = [_gain(gain, row.metric) for gain in (row.everyone, *ends)]
+        table.add_row(row.against, *gains, f"{row.worse} of {row.everyone.devices}")
+    return table
+
+
+def _gain(gain: "Gain | None", metric: str) -> str:
+    from fedtailor.server.report.wording import UNKNOWN
+
+    if gain is None:
+        return UNKNOWN
+    scale, digits = (100, 1) if metric == "accuracy" else (1, 2)
+    least = "" if gain.at_least is None else f" ({scale * gain.at_least:+.{digits}f})"
+    return f"{scale * gain.mean:+.{digits}f}{least}".replace("-", "\u2212")
 
 
 def _newcomer_table(rows: "Sequence[NewcomerRow]") -> "Table":

@@ -16,6 +16,7 @@ from fedtailor.simulations.learning_finals import shared
 from fedtailor.simulations.learning_methods import METHODS, OURS, TRAININGS, Method
 from fedtailor.simulations.learning_newcomer import WAYS, Way
 from fedtailor.simulations.learning_outcome import Ending, Outcome
+from fedtailor.simulations.learning_paired import PairedRow, paired_rows
 from fedtailor.simulations.learning_rows import (
     LearningRow,
     NewcomerRow,
@@ -74,9 +75,10 @@ class _Trained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The table, and what newcomers get from our method."""
+    """The table, our method beside each other one, and what newcomers get from it."""
 
     rows: tuple[LearningRow, ...]
+    paired: tuple[PairedRow, ...]
     newcomers: tuple[NewcomerRow, ...]
 
 
@@ -97,7 +99,11 @@ def bench_learning(fleet: Fleet, terms: Terms, progress: Progress) -> Found:
     found = carried_out(carry_out, errands, shelf, fleet.workers, told)
     by_name = {(run.method, run.seed): run for each in found for run in each.runs}
     runs = [by_name[method.name, seed] for method in terms.methods for seed in range(terms.seeds)]
-    return Found(rows=tuple(learning_rows(runs)), newcomers=tuple(newcomer_rows(runs)))
+    return Found(
+        rows=tuple(learning_rows(runs)),
+        paired=tuple(paired_rows(runs, OURS)),
+        newcomers=tuple(newcomer_rows(runs)),
+    )
 
 
 def carry_out(errand: Errand) -> tuple[str, Runs]:

@@ -44,6 +44,8 @@ def test_quick_gives_a_row_for_every_method(rows, tmp_path):
         assert isfinite(row["mean"])
         assert isfinite(row["worst_decile"])
         assert (row["unseen"] is None) == (row["method"] == "Local")
+    assert [row["against"] for row in found["paired"]] == [name for name in METHODS if name != "ours"]
+    assert {row["everyone"]["devices"] for row in found["paired"]} == {5}
     ways = [(row["method"], row["way"], row["devices"]) for row in found["newcomers"]]
     assert ways == [("ours", way, 1) for way in ("base only", "nearest cohort", "after its own fine-tuning")]
     assert "FedALA" in (tmp_path / "plot.svg").read_text(encoding="utf-8")
@@ -54,11 +56,12 @@ def test_the_tables_have_scores_bytes_and_what_newcomers_get(rows):
     shown = done.stdout.replace(NBSP, " ")
     first = [line.split()[0] for line in shown.splitlines()[1:4]]
     assert first == ["pooled", "FedAvg", "ours"]
-    (line,) = [line for line in shown.splitlines() if line.startswith("FedAvg")]
-    assert "%" in line
+    (line,) = [line for line in shown.splitlines() if line.startswith("FedAvg") and "%" in line]
     assert line.count("kB") == 2
     assert "over 4 devices" in shown
     assert "ours, base only" in shown
+    (gain,) = [line for line in shown.splitlines() if line.startswith("FedAvg") and "of 4" in line]
+    assert gain.split()[1][0] in "+\N{MINUS SIGN}"
 
 
 def test_seeds_and_rounds_are_as_asked_and_kept_runs_are_taken_up(rows, tmp_path, monkeypatch):
