@@ -1,4 +1,4 @@
-"""`fedtailor bench pace`: how soon buffered training reaches what synchronous rounds reach."""
+"""`fedtailor bench pace`: how soon ways that wait for fewer devices reach what rounds that wait for all reach."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +19,8 @@ SEEDS, ROUNDS, DEVICES, PARTITION = 3, 40, 40, "dirichlet:0.3"
 QUICK_SEEDS, QUICK_ROUNDS = 1, 6
 CAPTION = (
     "Seconds are virtual: by device class, work and link, not by this machine. Scores are of validation rows. "
-    "Reached: when buffered training had that row's score at two checks in a row, and as a share of its time."
+    "Reached: when a way had, at two checks in a row, the score with which the rounds that wait for all end, and as a "
+    "share of their time."
 )
 
 
@@ -28,7 +29,7 @@ def pace(
     partition: Annotated[
         str | None, typer.Option(metavar="SPEC", help=f"deal the rows anew; default without FLEET.npz: {PARTITION}")
     ] = None,
-    devices: Annotated[int | None, typer.Option(min=1, help="how many devices")] = None,
+    devices: Annotated[int | None, typer.Option(min=1, help="how many devices, at least two")] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="a built-in model; default: by the data")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help=f"synchronous rounds; default: {ROUNDS}")] = None,
     buffer: Annotated[int | None, typer.Option(min=1, help="updates a commit; default: a quarter of devices")] = None,
@@ -39,7 +40,7 @@ def pace(
     quick: Annotated[bool, typer.Option("--quick", help="one seed and few rounds: a first look")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="rows as JSON, for programs")] = False,
 ) -> None:
-    """Buffered training beside synchronous rounds, in virtual time, where devices are slow or drop out.
+    """Buffered training and rounds of several kinds, in virtual time, where devices are slow or drop out.
 
     FLEET.npz holds rows by device; without it, those of ten people's smart-watches are dealt to 40 devices.
     """
@@ -80,7 +81,7 @@ def _table(rows: "Sequence[PaceRow]") -> "Table":
         caption_justify="left",
     )
     for row in rows:
-        reached = ("", "") if row.buffered_s is None else (seconds_text(row.buffered_s), f"{row.share:.0%}")
+        reached = ("–", "–") if row.reached_s is None else (seconds_text(row.reached_s), f"{row.share:.0%}")
         table.add_row(
             *(str(row.seed), row.mode, f"{row.slow_devices} of {row.devices}", seconds_text(row.deadline_s)),
             *(str(row.commits), str(row.updates), seconds_text(row.virtual_s), score_text(row.score, row.metric)),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fedtailor.simulations.weak_rows import WeakRow
 
-SEEDS, ROUNDS, PER_ROUND = 3, 40, 20
+SEEDS, ROUNDS, PER_ROUND, PROXY_DEVICES = 3, 40, 20, 4
 QUICK_SEEDS, QUICK_ROUNDS = 1, 10
 
 
@@ -27,20 +27,32 @@ def weak(
     rounds: Annotated[int | None, typer.Option(min=1, help=f"default: {ROUNDS}")] = None,
     per_round: Annotated[int, typer.Option(min=1, help="devices asked a round, or all")] = PER_ROUND,
     seeds: Annotated[int | None, typer.Option(min=1, help=f"runs, with seeds 0, 1, …; default: {SEEDS}")] = None,
+    proxy: Annotated[
+        int, typer.Option(min=1, help="devices that take no part: their rows, unlabelled, teach")
+    ] = PROXY_DEVICES,
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="this way; may be given again")] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="a built-in model; default: by the data")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="one seed and few rounds: a first look")] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="keeps every run, so that none is repeated")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="rows as JSON, for programs")] = False,
 ) -> None:
-    """Half of the devices can train half of the model: by depth, by width, not at all, and as if they could all of it.
+    """Half of the devices can train half of the model: by depth, by width, not at all, and as if they could all of it;
+    by depth also with a server that distils all models of a round into the base.
 
     FLEET.npz holds rows by device; without it, they are those of ten people's smart-watches.
     """
     from fedtailor.cli.output import print_json, print_rich, stderr
     from fedtailor.cli.progress import shown_progress
     from fedtailor.simulations.weak_bench import Terms, bench_weak
+    from fedtailor.simulations.weak_ways import ways_named
 
-    terms = Terms(seeds=seeds or (QUICK_SEEDS if quick else SEEDS), per_round=per_round, out=out)
+    terms = Terms(
+        seeds=seeds or (QUICK_SEEDS if quick else SEEDS),
+        per_round=per_round,
+        proxy_devices=proxy,
+        ways=ways_named([name.strip() for names in only or () for name in names.split(",") if name.strip()]),
+        out=out,
+    )
     job = {"rounds": rounds or (QUICK_ROUNDS if quick else ROUNDS), "model": model}
     fleet = fleet_of_rows(data, devices=devices, partition=partition, job=job)
     if out is not None:

@@ -11,7 +11,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedtailor.protos.errors import ConfigError
 from fedtailor.protos.summary import Summary
 from fedtailor.server.coordinator import run_job
-from fedtailor.server.job import Job, job_from
+from fedtailor.server.job import Job, anchored, job_from
 from fedtailor.server.progress import Progress
 from fedtailor.server.registry import open_registry
 from fedtailor.server.run_lock import only_writer
@@ -61,7 +61,7 @@ def read_job(config: UserConfig) -> Job:
     for key, value in config.items():
         if key.startswith(PREFIX):
             _set(table, key.removeprefix(PREFIX).split("."), value)
-    return job_from(table)
+    return anchored(job_from(table), Path(path).parent)
 
 
 def print_progress(stage: str, done: int, total: int, note: str) -> None:

@@ -1,14 +1,16 @@
 """Training without rounds: a commit after every so many updates, while other devices still train on older bases.
 
 Source: Nguyen et al. 2022, arXiv:2106.06639 (FedBuff), algorithm 1 and section 5 (an update s commits behind counts
-1 / sqrt(1 + s) as much).
+1 / sqrt(1 + s) as much). Fraboni et al. 2022, arXiv:2206.10189: training leads to what all devices want, rather than
+the fast ones, only where an update counts the more, the more seldom its device is merged; here, by the inverse of the
+share of commits that merged one of its device.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from math import sqrt
 
-from flwr.app import Message, RecordDict
+from flwr.app import RecordDict
 
 from fedtailor.protos.errors import DecodeError, RoundError
 from fedtailor.protos.summary import RoundRow
@@ -16,11 +18,12 @@ from fedtailor.server.base import Base
 from fedtailor.server.choice import choose_devices, wanted_of
 from fedtailor.server.cohort import Cohort
 from fedtailor.server.commit import close_round
+from fedtailor.server.history import merge_shares
 from fedtailor.server.orders import Orders
 from fedtailor.server.peer import Peer, after_exchange
 from fedtailor.server.reprofile import reprofile
 from fedtailor.server.roster import wait_for_nodes
-from fedtailor.server.rounds import Call, Exchange, Mailbox, accept
+from fedtailor.server.rounds import Arrival, Call, Exchange, Mailbox, accept
 from fedtailor.server.run import Run, join
 from fedtailor.server.training import TRAIN, Closed, Gathering
 
@@ -40,7 +43,7 @@ class BufferedTraining:
     def _begin(self) -> None:
         self._mailbox = Mailbox(self._run.grid, self._run.clock)
         self._under_way: dict[str, Orders] = {}  # of the devices that train
-        self._come: deque[tuple[str, Message]] = deque()  # replies that are not looked at yet
+        self._come: deque[Arrival] = deque()  # replies that are not looked at yet
 
     def commit(self, number: int) -> RoundRow:
         """Commit number `number`: what `job.buffer` devices say, or fewer where nobody else can be asked; abandoned
@@ -60,8 +63,8 @@ class BufferedTraining:
             if not self._come:
                 self._come.extend(self._mailbox.replies(buffer.found))
             while self._come and len(buffer.gathering.answers) < enough:
-                device_id, reply = self._come.popleft()
-                buffer.take(self._under_way.pop(device_id), device_id, reply)
+                arrival = self._come.popleft()
+                buffer.take(self._under_way.pop(arrival.device_id), arrival)
             self._forget_silent()
         closed = buffer.close(run.clock.now() - began_s)
         if closed.base is None:  # a base tells in which round an update from it was asked for: `run.start` reads it so
@@ -90,7 +93,7 @@ class BufferedTraining:
         return self._run.job.concurrency or wanted_of(self._run.job, len(self._run.roster.present(self._run.grid)))
 
     def _forget_silent(self) -> None:
-        heard = {device_id for device_id, _ in self._come}
+        heard = {arrival.device_id for arrival in self._come}
         for device_id in self._under_way.keys() - self._mailbox.devices - heard:
             del self._under_way[device_id]
 
@@ -107,22 +110,25 @@ class _Buffer:
         self.asked: set[str] = set()
         self.heard: dict[str, Peer] = {}
         self.gathering = Gathering(number, run.base, run.job)
+        with run.registry.transaction() as session:
+            self._shares = merge_shares(session, number, run.job.staleness)
 
     @property
     def answered(self) -> set[str]:
         return set(self.gathering.answers)
 
-    def take(self, orders: Orders, device_id: str, reply: Message) -> None:
+    def take(self, orders: Orders, arrival: Arrival) -> None:
         """Account for one reply to these orders, whenever they were given, and fold it."""
 
         def receive(device_id: str, content: RecordDict) -> None:
             behind = self._behind(orders, device_id)
             answer = orders.read(self._run.roster, device_id, content)
-            self.gathering.fold(answer, stale_weight(answer.weight, behind, self._run.job.staleness))
+            weight = answer.weight / self._shares.get(device_id, 1.0)
+            self.gathering.fold(answer, stale_weight(weight, behind, self._run.job.staleness))
 
         call = Call(message_type=TRAIN, round=orders.number, deadline_s=self._run.job.deadline_s)
         found = Exchange()
-        accept(reply, device_id, call, receive, found)
+        accept(arrival, call, receive, found)
         self.found.add(found)
         self.heard |= after_exchange(orders.peers, found, orders.base.version)
 
@@ -163,8 +169,8 @@ def stale_weight(weight: float, behind: int, most: int) -> float:
 
 
 def _cohort(run: Run, devices: Sequence[str]) -> Cohort:
-    """Weighted as if all had been as likely: a device is drawn among those that are free, which is not a probability
-    of being merged.
+    """A device is drawn among those that are free, and that is not a probability of being merged: how often it is
+    counts once its update has come.
     """
     return Cohort(
         plans={each: run.plans[each] for each in devices},

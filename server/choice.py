@@ -1,7 +1,8 @@
 """Whom a round asks: the devices present, what the registry knows of them, and the job's way to choose.
 
-A choice depends on the job, the round's number, and what was recorded before that round; never on node ids, wall time
-or what this process remembers. So a resumed run chooses as an unbroken one.
+A choice depends on the job, the round's number, and what was recorded before that round, which has the seconds that
+answers took by the run's clock; never on node ids or what this process remembers. So a resumed run chooses as an
+unbroken one.
 """
 
 from collections.abc import Sequence

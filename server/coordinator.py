@@ -85,7 +85,7 @@ def train_round(run: Run, number: int) -> RoundRow:
     join(run, number)
     reprofile(run, number, run.roster.present(run.grid))
     cohort = cohort_of(run, number)
-    under_way = TrainingRound(number, run.base, run.job, cohort, run.peers)
+    under_way = TrainingRound(number, run.base, run.job, cohort, run.peers, teacher=run.teacher())
     call = Call(message_type=TRAIN, round=number, deadline_s=run.job.deadline_s, enough=cohort.wanted)
     found = exchange(
         run.grid,

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
 
 from fedtailor.protos.errors import ConfigError
 from fedtailor.protos.plan import CodecSpec, GatePlan, PersonalPlan, Recipe, TrainPlan
@@ -25,6 +26,17 @@ STUDENT = Recipe(name="student", shrink=1, student=0.1, distil_steps=600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnsemblePlan:
+    """What the server does to a merged base with the models it was merged of: `steps` of training, 0 for none, towards
+    what they answer on average to the rows of the file `proxy`, of which labels are not read.
+    """
+
+    proxy: str = ""
+    steps: int = 0
+    learning_rate: float = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A run from the first profile to the last variant.
 
@@ -41,7 +53,8 @@ class Job:
     `personal.method` may be `auto`: chosen per device from its data profile. A device whose memory takes no training
     step of the whole model is `weak`: it trains a submodel by `depth` or `width`, or is left out (`leave-out`).
     `aggregate` combines a round's updates, and by what they come to `optimizer` moves the base. `kappa` shrinks
-    coordinates that few devices cover and `update_norm` clips each update; 0 switches either off. Over the last
+    coordinates that few devices cover and `update_norm` clips each update; 0 switches either off. What was merged then
+    learns from the `ensemble` of what it was merged of, where that names proxy rows. Over the last
     `cooldown` of the rounds the learning rate of training falls to a twentieth. Every `reprofile_every` rounds devices
     profile their data anew, and those whose data has moved are planned anew; 0: never.
     """
@@ -79,6 +92,7 @@ class Job:
     optimizer: OptimizerSpec = field(default_factory=lambda: OptimizerSpec(name="momentum", version=1))
     kappa: float = 0.0
     update_norm: float = 0.0
+    ensemble: EnsemblePlan = field(default_factory=EnsemblePlan)
 
 
 # A quarter of the devices moves the base a quarter as far, four times as often: momentum on top of that is too much
@@ -97,7 +111,40 @@ def job_from(table: Mapping[str, object]) -> Job:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"job.recipes: name {name!r} is given twice; each recipe needs a name of its own")
+    check_ensemble(job)
     return job
+
+
+def check_ensemble(job: Job) -> None:
+    """Whether the job's ensemble can be asked.
+
+    Raises:
+        ConfigError: it names only one of proxy and steps, or the job trains in a way that has no ensemble to ask.
+    """
+    asked = job.ensemble
+    if bool(asked.proxy) != bool(asked.steps):
+        raise ConfigError(
+            f"job.ensemble: expected proxy, a file of rows, together with steps above 0, got proxy {asked.proxy!r} and "
+            f"steps {asked.steps}; give both, or neither"
+        )
+    obstacles = (
+        (job.mode == BUFFERED, "mode rounds, got mode buffered, in which models of several bases answer"),
+        (job.local_parameters, "no local_parameters, got some: the server does not know the devices' own"),
+        (
+            job.aggregate.name != "mean",
+            f"aggregate mean, got {job.aggregate.name}: an ensemble hears all devices alike",
+        ),
+        (job.update_norm, f"update_norm 0, got {job.update_norm:g}: an ensemble hears all that an update says"),
+    )
+    for obstacle, line in obstacles:
+        if asked.steps and obstacle:
+            raise ConfigError(f"job.ensemble: expected {line}; leave job.ensemble out, or change that")
+
+
+def anchored(job: Job, folder: Path) -> Job:
+    """The job with its path absolute: where it was relative, it starts at `folder`."""
+    proxy = job.ensemble.proxy
+    return replace(job, ensemble=replace(job.ensemble, proxy=str((folder / proxy).resolve()))) if proxy else job
 
 
 def job_table(job: Job) -> dict[str, object]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from flwr.app import RecordDict
 
 from fedtailor.protos.messages import Instruction, TrainReply
+from fedtailor.protos.plan import Submodel
 from fedtailor.server.base import Base
 from fedtailor.server.cohort import Cohort
 from fedtailor.server.content import check_finite, content_of, read_reply
@@ -22,7 +23,7 @@ from fedtailor.strategies.plan import cooled, for_round
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Answer:
     """One device's reply to the orders of `round`, read: its figures (`reply`, without the payload), what it says of
-    the base it trained from, and what that weighs in the merge.
+    the base it trained from, what that weighs in the merge, and which part of the model it trained; None: the whole.
     """
 
     device_id: str
@@ -31,6 +32,7 @@ class Answer:
     reply: TrainReply
     decoded: Decoded
     weight: float
+    submodel: Submodel | None
 
 
 class Orders:
@@ -79,6 +81,7 @@ class Orders:
             reply=replace(reply, update=replace(update, payload=b"")),
             decoded=decoded,
             weight=weight_of(examples, self.cohort.inclusion[device_id]),
+            submodel=self._plans[device_id].submodel,
         )
 
     def _address(self, device_id: str) -> Address:

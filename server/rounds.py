@@ -18,6 +18,7 @@ from fedtailor.server.problem import Problem, one_line
 
 FIRST_PAUSE_S = 0.005
 LONGEST_PAUSE_S = 0.5
+DIGITS = 6  # of seconds: microseconds are the same wherever on the clock an exchange begins, so when a run goes on
 _RAISED = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>:<['\"](.*)['\"]>", re.DOTALL)  # how Flower writes an exception
 
 
@@ -59,16 +60,26 @@ class Ask:
     content: RecordDict
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Arrival:
+    """One device's reply; `seconds` after its message was sent, None where nobody saw it come."""
+
+    device_id: str
+    reply: Message
+    seconds: float | None = None
+
+
 @dataclass(slots=True)
 class Traffic:
     """Bytes on the wire with one device; `answered` once its reply was accepted, `refused` if either side could not use
-    what the other sent.
+    what the other sent. It was waited for `seconds`, until it replied or nobody waited any more.
     """
 
     downlink_bytes: int = 0
     uplink_bytes: int = 0
     answered: bool = False
     refused: bool = False
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,7 @@ class Exchange:
             mine.uplink_bytes += traffic.uplink_bytes
             mine.answered |= traffic.answered
             mine.refused |= traffic.refused
+            mine.seconds = mine.seconds if traffic.seconds is None else traffic.seconds
         self.problems.extend(other.problems)
 
     def note(self, device_id: str | None, line: str) -> None:
@@ -123,20 +135,21 @@ class Mailbox:
         found.of(ask.device_id).downlink_bytes += wire_bytes(ask.content)
         for message_id in self._grid.push_messages([message]):
             if message_id:
-                self._sent[message_id] = _Sent(ask.device_id, call, self._clock.now() + call.deadline_s)
+                self._sent[message_id] = _Sent(ask.device_id, call, self._clock.now())
                 return True
         found.note(ask.device_id, f"{_about(ask.device_id, call)}: the message could not be sent; is it connected?")
         return False
 
-    def replies(self, found: Exchange) -> Iterator[tuple[str, Message]]:
-        """The replies that have come, each with its device; where there are none, it rests for a moment."""
+    def replies(self, found: Exchange) -> Iterator[Arrival]:
+        """The replies that have come; where there are none, it rests for a moment."""
         come = 0
         for reply in self._grid.pull_messages(list(self._sent)):
             come += 1
             message_id = reply.metadata.reply_to_message_id
             if message_id in self._sent:
-                self._settled[message_id] = self._sent.pop(message_id).device_id
-                yield self._settled[message_id], reply
+                sent = self._sent.pop(message_id)
+                self._settled[message_id] = sent.device_id
+                yield Arrival(sent.device_id, reply, round(self._clock.now() - sent.at_s, DIGITS))
             else:
                 _note_stray(reply, self._settled.get(message_id), found)
         self._give_up(found)
@@ -152,14 +165,26 @@ class Mailbox:
             if sent.end_s <= now_s:
                 del self._sent[message_id]
                 about = _about(sent.device_id, sent.call)
+                found.of(sent.device_id).seconds = sent.call.deadline_s
                 found.note(sent.device_id, f"{about}: no answer within {sent.call.deadline_s:g} s")
+
+    def close(self, found: Exchange) -> None:
+        """Wait for nobody any more."""
+        now_s = self._clock.now()
+        for sent in sorted(self._sent.values(), key=lambda sent: sent.device_id):
+            _note_late(sent.device_id, sent.call, now_s - sent.at_s, found)
+        self._sent.clear()
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
     device_id: str
     call: Call
-    end_s: float
+    at_s: float
+
+    @property
+    def end_s(self) -> float:
+        return self.at_s + self.call.deadline_s
 
 
 def exchange(grid: Grid, asks: Iterable[Ask], call: Call, receive: Receive, *, clock: Clock = CLOCK) -> Exchange:
@@ -173,13 +198,12 @@ def exchange(grid: Grid, asks: Iterable[Ask], call: Call, receive: Receive, *, c
     for ask in asks:  # one at a time, so that the contents of a whole cohort never lie in memory
         box.send(ask, call, found)
     while box.devices and not _enough(call, found):
-        for device_id, reply in box.replies(found):
+        for arrival in box.replies(found):
             if _enough(call, found):
-                _note_late(device_id, call, found)
+                _note_late(arrival.device_id, call, arrival.seconds, found)
             else:
-                accept(reply, device_id, call, receive, found)
-    for device_id in sorted(box.devices):
-        _note_late(device_id, call, found)
+                accept(arrival, call, receive, found)
+    box.close(found)
     return found
 
 
@@ -187,13 +211,18 @@ def _enough(call: Call, found: Exchange) -> bool:
     return call.enough is not None and len(found.answered) >= call.enough
 
 
-def _note_late(device_id: str, call: Call, found: Exchange) -> None:
+def _note_late(device_id: str, call: Call, waited_s: float | None, found: Exchange) -> None:
+    found.of(device_id).seconds = None if waited_s is None else round(waited_s, DIGITS)
     found.note(device_id, f"{_about(device_id, call)}: late, {call.enough} others had answered")
 
 
-def accept(reply: Message, device_id: str, call: Call, receive: Receive, found: Exchange) -> None:
-    """Account for one device's reply: its bytes, and a problem line where it is an error or `receive` refuses it."""
+def accept(arrival: Arrival, call: Call, receive: Receive, found: Exchange) -> None:
+    """Account for one device's reply: its bytes and seconds, and a problem line where it is an error or `receive`
+    refuses it.
+    """
+    device_id, reply = arrival.device_id, arrival.reply
     about, traffic = _about(device_id, call), found.of(device_id)
+    traffic.seconds = arrival.seconds
     if reply.has_error():
         traffic.refused = reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
         found.note(device_id, _blamed(about, device_id, _reason(reply.error.reason)))

@@ -6,7 +6,7 @@ Float columns that a device may fill with NaN are nullable: SQLite keeps NaN as 
 from sqlalchemy import BigInteger, Double, ForeignKey, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class Row(DeclarativeBase):
@@ -118,7 +118,9 @@ class MaskRow(Row):
 
 
 class TrafficRow(Row):
-    """Bytes on the wire between the server and one device in one stage of one round."""
+    """Bytes on the wire between the server and one device in one stage of one round, and the `seconds`, by the run's
+    clock, that it was waited for: until it replied, or until nobody waited any more.
+    """
 
     __tablename__ = "traffic"
     device_id: Mapped[str] = mapped_column(ForeignKey("devices.device_id"), primary_key=True)
@@ -127,6 +129,7 @@ class TrafficRow(Row):
     answered: Mapped[bool]
     uplink_bytes: Mapped[int]
     downlink_bytes: Mapped[int]
+    seconds: Mapped[float | None]
 
 
 class LadderRow(Row):

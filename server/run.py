@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from flwr.serverapp import Grid
 from sqlalchemy import func, select
@@ -16,10 +17,11 @@ from fedtailor.protos.schema import Schema, schema_of
 from fedtailor.protos.summary import RoundRow
 from fedtailor.protos.wire import from_bytes
 from fedtailor.server.base import Base, base_from, checkpoint_of, first_base
-from fedtailor.server.job import AUTO, Job, job_json
+from fedtailor.server.job import AUTO, Job, check_ensemble, job_json
 from fedtailor.server.masks import masks_known
 from fedtailor.server.peer import Peer
 from fedtailor.server.progress import Progress
+from fedtailor.server.proxy import fitted, read_proxy
 from fedtailor.server.records import run_row, save_plan, save_profile
 from fedtailor.server.registry import Registry, add_problems
 from fedtailor.server.roster import PROFILE, Roster, enrol, wait_for_nodes
@@ -32,6 +34,7 @@ from fedtailor.strategies.codec.codec import coder_of
 from fedtailor.strategies.codec.ring import LONGEST
 from fedtailor.strategies.codec.sent_mask import NO_MASKS
 from fedtailor.strategies.codec.shared_only import shared_part
+from fedtailor.strategies.ensemble import Rows, Teacher
 from fedtailor.strategies.label_prior import FleetLabels, fleet_labels
 from fedtailor.strategies.merge.aggregate import aggregate_of
 from fedtailor.strategies.merge.optimizer import optimizer_of
@@ -55,6 +58,11 @@ class Run:
     roster: Roster
     plans: dict[str, Plan] = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
+    proxy: Rows | None = None  # what the job's ensemble is asked; None without one
+
+    def teacher(self) -> Teacher | None:
+        """One that has heard nobody yet, for a round."""
+        return None if self.proxy is None else Teacher(self.model, self.proxy)
 
     def trainable(self, devices: Sequence[str]) -> list[str]:
         """Those with rows to train on, and a plan to train something."""
@@ -75,9 +83,12 @@ def start(grid: Grid, job: Job, registry: Registry, progress: Progress, clock: C
 
     Raises:
         RoundError: too few devices joined. PlanError: their data do not fit together, or no model takes it.
-        RegistryError: the registry holds another job's run, or cannot be used.
+        RegistryError: the registry holds another job's run, or cannot be used. ConfigError, DataError: the job's
+            ensemble cannot be asked.
     """
     check_names(job)
+    check_ensemble(job)
+    rows = read_proxy(Path(job.ensemble.proxy)) if job.ensemble.proxy else None
     stored = _stored_run(registry, job)
     model = from_bytes(ModelSpec, stored.spec, sender=registry.name) if stored else None
     roster = Roster()
@@ -90,8 +101,9 @@ def start(grid: Grid, job: Job, registry: Registry, progress: Progress, clock: C
     found, joined = _gather(grid, job, progress, call=call, accept=accept, roster=roster, clock=clock)
     if model is None:
         model = _model([roster.profiles[device_id] for device_id in joined], job)
+    proxy = None if rows is None else fitted(rows, model, source=job.ensemble.proxy)
     base, next_round = _resume(registry, model) if stored else _begin(registry, job, model)
-    run = Run(grid, job, registry, progress, clock, model, base, next_round, roster)
+    run = Run(grid, job, registry, progress, clock, model, base, next_round, roster, proxy=proxy)
     run.peers = _peers(registry)
     admit(run, found, joined, round_=next_round - 1)
     return run

@@ -49,6 +49,8 @@ LIMITS = {
     "job.cooldown": Limits(0, 1),
     "job.kappa": Limits(0),
     "job.update_norm": Limits(0),
+    "job.ensemble.steps": Limits(0, 1_000_000),
+    "job.ensemble.learning_rate": POSITIVE,
     "job.codec.version": Limits(1),
     "job.downlink.version": Limits(1),
     "job.step_ahead": Limits(0, 1),

@@ -12,7 +12,7 @@ from flwr.serverapp.strategy import Strategy
 from fedtailor.protos.schema import State
 from fedtailor.server.choice import cohort_of
 from fedtailor.server.commit import close_round
-from fedtailor.server.rounds import Call, Exchange, Traffic, accept, wire_bytes
+from fedtailor.server.rounds import Arrival, Call, Exchange, Traffic, accept, wire_bytes
 from fedtailor.server.run import Run, join
 from fedtailor.server.training import TRAIN, TrainingRound
 
@@ -54,7 +54,8 @@ class TailorStrategy(Strategy):
                 f"configure_train: the arrays are not base {run.base.version}; begin with initial_arrays()"
             )
         cohort = cohort_of(run, server_round)
-        self._under_way, self._found = TrainingRound(server_round, run.base, run.job, cohort, run.peers), Exchange()
+        teacher, self._found = run.teacher(), Exchange()
+        self._under_way = TrainingRound(server_round, run.base, run.job, cohort, run.peers, teacher=teacher)
         return list(self._messages(self._under_way))
 
     def aggregate_train(
@@ -71,7 +72,8 @@ class TailorStrategy(Strategy):
             if device_id is None:
                 self._found.note(None, f"node {reply.metadata.src_node_id}: answered what nobody waits for; ignored")
             else:
-                accept(reply, device_id, call, lambda *it: under_way.receive(run.roster, *it), self._found)
+                arrival = Arrival(device_id, reply)
+                accept(arrival, call, lambda *it: under_way.receive(run.roster, *it), self._found)
         for device_id in devices.values():
             self._found.note(device_id, f"device {device_id}, {TRAIN}: no answer")
         closed = under_way.close(self._found, run.clock.now() - self._began)

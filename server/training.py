@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from flwr.app import RecordDict
 
 from fedtailor.protos.errors import RoundError
-from fedtailor.protos.schema import schema_of
+from fedtailor.protos.schema import Floats, schema_of
 from fedtailor.protos.summary import RoundRow
 from fedtailor.server.base import Base, next_base, stepped_base
 from fedtailor.server.cohort import Cohort
+from fedtailor.server.ensemble import said_by, taught
 from fedtailor.server.job import Job
 from fedtailor.server.orders import Answer, Orders
 from fedtailor.server.peer import Peer, after_exchange
@@ -18,6 +19,7 @@ from fedtailor.server.rounds import Ask, Exchange
 from fedtailor.server.rows import TrafficRow, UpdateRow
 from fedtailor.server.uplink import downlink_of
 from fedtailor.strategies.codec.shared_only import shared_part
+from fedtailor.strategies.ensemble import Teacher
 from fedtailor.strategies.merge.aggregate import aggregate_of
 from fedtailor.strategies.merge.optimizer import optimizer_of
 
@@ -26,13 +28,16 @@ DOWNLINK = 1  # sets the random numbers of the broadcast apart from those that d
 
 
 class Gathering:
-    """The answers that round `number` merges into `base`, folded as they come."""
+    """The answers that round `number` merges into `base`, folded as they come; `teacher`, where there is one, asks the
+    models they say on its proxy rows.
+    """
 
-    def __init__(self, number: int, base: Base, job: Job) -> None:
+    def __init__(self, number: int, base: Base, job: Job, teacher: Teacher | None = None) -> None:
         self.number = number
         self.base = base
         self.answers: dict[str, Answer] = {}
         self._job = job
+        self._teacher = teacher
         schema = schema_of(shared_part(base.state, job.local_parameters))
         self._replies = aggregate_of(job.aggregate, schema, max_norm=job.update_norm)
 
@@ -41,9 +46,18 @@ class Gathering:
         Raises:
             DecodeError: it cannot be merged; the sums are as before.
         """
-        answer.decoded.fold_into(self._replies, weight, sender=f"device {answer.device_id}, round {answer.round}")
+        sender = f"device {answer.device_id}, round {answer.round}"
+        said = self._asked(answer, sender)  # before any sum changes: its model may answer what is no number
+        answer.decoded.fold_into(self._replies, weight, sender=sender)
+        if self._teacher is not None and said is not None:
+            self._teacher.fold(said, weight)
         only_figures = replace(answer.decoded, said=[], kept=None)
         self.answers[answer.device_id] = replace(answer, decoded=only_figures)
+
+    def _asked(self, answer: Answer, sender: str) -> Floats | None:
+        if self._teacher is None:
+            return None
+        return self._teacher.ask(said_by(self.base, answer.decoded), answer.submodel, sender=sender)
 
     def next_base(self) -> Base:
         """The base that the answers lead to.
@@ -53,6 +67,8 @@ class Gathering:
         """
         job, step = self._job, self._replies.mean(self._job.kappa)
         moved = stepped_base(self.base, step, optimizer_of(job.optimizer), job.local_parameters)
+        if self._teacher is not None:
+            moved = taught(moved, self._teacher, job, self.number)
         return next_base(moved, moved.state, self.number, downlink_of(job), (job.seed, self.number, DOWNLINK))
 
     def peers(self, known: Mapping[str, Peer], *, committed: bool) -> dict[str, Peer]:
@@ -109,14 +125,25 @@ class Closed:
 
 
 class TrainingRound:
-    """Round `number` from `base`; `cohort` is whom it asks, `peers` what is known of devices so far."""
+    """Round `number` from `base`; `cohort` is whom it asks, `peers` what is known of devices so far. `teacher` is of
+    this round alone.
+    """
 
-    def __init__(self, number: int, base: Base, job: Job, cohort: Cohort, peers: Mapping[str, Peer]) -> None:
+    def __init__(
+        self,
+        number: int,
+        base: Base,
+        job: Job,
+        cohort: Cohort,
+        peers: Mapping[str, Peer],
+        *,
+        teacher: Teacher | None = None,
+    ) -> None:
         self.number = number
         self.cohort = cohort
         self._job = job
         self._orders = Orders(number, base, job, cohort, peers)
-        self._gathering = Gathering(number, base, job)
+        self._gathering = Gathering(number, base, job, teacher)
 
     def asks(self, roster: Roster) -> Iterator[Ask]:
         """One message per device."""
@@ -156,7 +183,7 @@ class TrainingRound:
 
 
 def traffic_rows(found: Exchange, stage: str, round_: int) -> list[TrafficRow]:
-    """The bytes of one exchange, for the registry."""
+    """The bytes and seconds of one exchange, for the registry."""
     return [
         TrafficRow(
             device_id=device_id,
@@ -165,6 +192,7 @@ def traffic_rows(found: Exchange, stage: str, round_: int) -> list[TrafficRow]:
             answered=traffic.answered,
             uplink_bytes=traffic.uplink_bytes,
             downlink_bytes=traffic.downlink_bytes,
+            seconds=traffic.seconds,
         )
         for device_id, traffic in found.traffic.items()
     ]

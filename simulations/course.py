@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
+
 from fedtailor.client.profile_data import profile_data
-from fedtailor.protos.errors import DataError
+from fedtailor.protos.errors import ConfigError, DataError
 from fedtailor.protos.plan import Plan
 from fedtailor.protos.samples import DeviceData
 from fedtailor.server.choice import drawn, wanted_of
@@ -16,6 +18,7 @@ from fedtailor.simulations.central import devices_of, pooled
 from fedtailor.simulations.fleet import Fleet
 from fedtailor.strategies.choice.choice import Candidate
 from fedtailor.strategies.codec.profile import Uplink
+from fedtailor.strategies.ensemble import Rows, Teacher
 from fedtailor.strategies.label_prior import FleetLabels, fleet_labels, label_prior
 from fedtailor.strategies.plan import choose_model_spec, cooled, for_round
 
@@ -24,13 +27,15 @@ from fedtailor.strategies.plan import choose_model_spec, cooled, for_round
 class Course:
     """The rows of each device, what every plan has in common, and the job with the seed of this course.
 
-    `priors` are what devices are told of their own labels while they train; by default nothing.
+    `priors` are what devices are told of their own labels while they train; by default nothing. `proxy` are rows of no
+    device here, for the job's ensemble.
     """
 
     devices: Mapping[str, DeviceData]
     template: Plan
     job: Job
     priors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    proxy: Rows | None = None
 
     @cached_property
     def rows(self) -> DeviceData:
@@ -50,6 +55,12 @@ class Course:
     def labels(self) -> FleetLabels:
         """Those of all devices."""
         return fleet_labels(self._counts.values())
+
+    def teacher(self) -> Teacher | None:
+        """One that has heard nobody yet, where the job asks the ensemble of a round."""
+        if self.proxy is None or not self.job.ensemble.steps:
+            return None
+        return Teacher(self.template.model, self.proxy)
 
     def told(self) -> "Course":
         """The same, with every device told of its labels, as the product does where labels are skewed."""
@@ -77,17 +88,20 @@ class Course:
         }
 
 
-def course_of(fleet: Fleet, per_round: int, seed: int) -> Course:
+def course_of(fleet: Fleet, per_round: int, seed: int, *, proxy_devices: int = 0) -> Course:
     """The fleet dealt and started from `seed`; `per_round` of its devices, or all, are asked in a round.
+
+    So many as `proxy_devices`, drawn by the seed, take no part: what they could train on, without labels, is the proxy.
 
     Raises:
         DataError, ConfigError, PlanError: the fleet's rows cannot be used.
     """
-    devices = devices_of(replace(fleet, seed=seed))
+    devices, apart = _set_apart(devices_of(replace(fleet, seed=seed)), proxy_devices, seed)
     for split in ("validation", "test"):
         if not any(len(getattr(data, split)) for data in devices):
             raise DataError(f"fleet {fleet.name!r}: split: expected {split} rows to score bases on, got none")
-    return course_over(devices, fleet, per_round, seed)
+    course = course_over(devices, fleet, per_round, seed)
+    return replace(course, proxy=np.concatenate([data.train.x for data in apart])) if apart else course
 
 
 def course_over(members: Sequence[DeviceData], fleet: Fleet, per_round: int, seed: int) -> Course:
@@ -98,6 +112,19 @@ def course_over(members: Sequence[DeviceData], fleet: Fleet, per_round: int, see
     spec = choose_model_spec(profiles, job.model)
     labels = fleet_labels(profile.class_counts for profile in profiles)
     return Course(devices, plan_template(job, spec, labels), job)
+
+
+def _set_apart(devices: Sequence[DeviceData], count: int, seed: int) -> tuple[list[DeviceData], list[DeviceData]]:
+    """The others, and so many of those with rows to train on."""
+    able = sorted(data.device_id for data in devices if len(data.train))
+    if count and count > len(able) - 2:
+        raise ConfigError(
+            f"proxy: expected at most {max(0, len(able) - 2)} of {len(able)} devices with rows to train on to be set "
+            f"apart, so that two are left, got {count}; deal the rows to more devices"
+        )
+    away = set(np.random.default_rng((seed, count)).permutation(able)[:count].tolist())
+    others = [data for data in devices if data.device_id not in away]
+    return others, [data for data in devices if data.device_id in away]
 
 
 def trainable(devices: Mapping[str, DeviceData]) -> list[str]:

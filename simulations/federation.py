@@ -18,6 +18,7 @@ from fedtailor.protos.samples import DeviceData, Samples
 from fedtailor.protos.schema import Floats, State, schema_of
 from fedtailor.protos.wire import to_bytes
 from fedtailor.server.base import first_base, next_base, stepped_base
+from fedtailor.server.ensemble import said_by, taught
 from fedtailor.simulations.course import Course
 from fedtailor.strategies.codec.context import Context
 from fedtailor.strategies.codec.envelope import Address, Decoded, decode_update, encode_update
@@ -150,14 +151,22 @@ class Federation:
         return score_state(self.state, self._course.template.model, rows)
 
     def round(self) -> list[Sent]:
-        """The devices asked train from the public base; what they say moves the private one, then the public one."""
+        """The devices asked train from the public base; what they say moves the private one, then the public one.
+
+        Where the job asks their ensemble, no tensor may stay with the devices.
+        """
         job, base = self._course.job, self._base
         number = base.version + 1
         replies = aggregate_of(job.aggregate, self.schema, max_norm=job.update_norm)
-        sent = [self._send(name, plan) for name, plan in self._course.plans(number).items()]
-        for each in sent:
+        plans, teacher = self._course.plans(number), self._course.teacher()
+        sent = [self._send(name, plan) for name, plan in plans.items()]
+        for each, plan in zip(sent, plans.values(), strict=True):
             each.decoded.fold_into(replies, float(each.num_examples), sender=self._wire.name)
+            if teacher is not None:
+                said = teacher.ask(said_by(base, each.decoded), plan.submodel, sender=self._wire.name)
+                teacher.fold(said, float(each.num_examples))
         moved = stepped_base(base, replies.mean(job.kappa), optimizer_of(job.optimizer), ())
+        moved = moved if teacher is None else taught(moved, teacher, job, number)
         self._base = next_base(moved, moved.state, number, self._wire.downlink, (job.seed, number))
         if self._counts(number):
             self.broadcast_bytes.append(len(to_bytes(self._base.ring.broadcast(base.version))))

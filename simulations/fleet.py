@@ -9,7 +9,7 @@ from typing import Any
 from fedtailor.client.cgroup import usable_cores
 from fedtailor.protos.budget import Budget
 from fedtailor.protos.errors import ConfigError
-from fedtailor.server.job import Job, job_from, job_table
+from fedtailor.server.job import Job, anchored, job_from, job_table
 from fedtailor.simulations.catalogue import device_class
 from fedtailor.simulations.partition import parse_partition
 from fedtailor.simulations.table_reader import TableReader
@@ -103,7 +103,7 @@ def fleet_from(table: Mapping[str, object], *, source: str = "fleet", folder: Pa
         slow_factor=reader.number("slow_factor", 4.0, least=1),
         workers=reader.integer("workers", usable_cores(), least=1),
         members=_members(reader),
-        job=_job(reader, name, seed),
+        job=_job(reader, {"name": name, "seed": seed}, folder),
     )
 
 
@@ -189,9 +189,13 @@ def _member_table(member: FleetDevice) -> dict[str, object]:
     return {**table, "tags": list(member.tags)} if member.tags else table
 
 
-def _job(reader: TableReader, name: str, seed: int) -> Job:
+def _job(reader: TableReader, defaults: Mapping[str, object], folder: Path) -> Job:
     table = reader.inner("job").table
     try:
-        return job_from({"name": name, "seed": seed, **table})
+        job = anchored(job_from({**defaults, **table}), folder)
     except ConfigError as error:
         raise ConfigError(f"{reader.source}: {error}") from None
+    proxy = job.ensemble.proxy
+    if proxy and not Path(proxy).is_file():
+        raise reader.problem("job.ensemble.proxy", "a fleet file (.npz)", proxy)
+    return job

@@ -1,60 +1,41 @@
 """Virtual time to a score: synchronous rounds beside buffered commits, on one fleet with slow and absent devices.
 
-All devices are of one class, so that who is slow is what the fleet says. What a base is scored on, the pooled
-validation rows, takes no virtual time. Buffered training merges half as many updates again as the rounds that wait for
-everyone: fast devices, which nobody keeps waiting, have the time for that.
+What a base is scored on, the pooled validation rows, takes no virtual time.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
 
-from fedtailor.client.fleet_file import read_fleet_file
-from fedtailor.client.profile_data import profile_data
 from fedtailor.client.train import score_state
-from fedtailor.protos.model_spec import ModelSpec
-from fedtailor.protos.samples import DeviceData, Samples
-from fedtailor.protos.schema import schema_of
 from fedtailor.server.coordinator import train
-from fedtailor.server.job import BUFFERED, Job, job_from, job_table
+from fedtailor.server.job import Job
 from fedtailor.server.progress import Progress
 from fedtailor.server.registry import open_registry
 from fedtailor.server.run import Run, start
 from fedtailor.server.summarise import summarise
-from fedtailor.simulations.app import conditions_of, virtual_app
-from fedtailor.simulations.central import pooled
+from fedtailor.simulations.app import virtual_app
 from fedtailor.simulations.fleet import Fleet
 from fedtailor.simulations.grid import InProcessGrid
-from fedtailor.simulations.materialise import resolve
-from fedtailor.simulations.reliability import round_s, straggles
+from fedtailor.simulations.pace_course import Course, course_of, jobs_of
 from fedtailor.simulations.simulate import CONFIG, prepare
 from fedtailor.simulations.virtual_grid import VirtualGrid
 from fedtailor.simulations.workers import Workers
-from fedtailor.strategies.graph.macs import macs
-from fedtailor.strategies.graph.trace import trace
-from fedtailor.strategies.models.model import build, initial_state
-from fedtailor.strategies.plan import choose_model_spec
 from fedtailor.strategies.task import TASKS
 
-DEVICE_CLASS = "phone"
-FP32_BYTES = 4
-CODED = 16  # an update is at most this part of a model in fp32: the codecs that a job chooses by itself
-SLACK = 1.05  # of a deadline over the slowest device that is to make it
-MORE_UPDATES = 1.5
 CHECKS, LAST_CHECKS = 40, 3  # one base's score varies from commit to commit by more than ways to train differ
-EVERYONE, CUT_OFF = "rounds, all waited for", "rounds, slow ones cut off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaceRow:
     """One way to train on one seed. Seconds are virtual; `score` is the validation rows', a mean over the last checks.
 
-    `buffered_s` is when buffered training had reached that score, at two checks in a row; None: never, or it is that
-    row. `share` is this over `virtual_s`.
+    `reached_s` is when this way had reached the score with which the rounds that wait for everyone end, at two checks
+    in a row, None: never. `share` is this over the time of those rounds.
     """
 
     data: str
@@ -69,8 +50,8 @@ class PaceRow:
     updates: int
     virtual_s: float
     score: float
-    buffered_s: float | None = None
-    share: float | None = None
+    reached_s: float | None
+    share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +63,20 @@ class Check:
     score: float
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Course:
-    """One seed's resolved fleet: its model, the rows that bases are scored on, how many devices are slow, and the
-    deadlines of its rounds.
-    """
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The base's way through a job, and how many updates were merged on it."""
 
-    fleet: Fleet
-    spec: ModelSpec
-    validation: Samples
-    slow: int
-    deadlines_s: Mapping[str, float]
+    checks: Sequence[Check]
+    updates: int
 
 
 def bench_pace(fleet: Fleet, seeds: int, buffer: int, progress: Progress) -> list[PaceRow]:
-    """Both modes for every seed; the fleet says who is slow and who drops out. `buffer`: see `Job`.
+    """Every way for every seed; the fleet says who is slow and who drops out. `buffer`: see `Job`.
 
     Raises:
-        DataError, ConfigError, PlanError: the fleet's rows cannot be used. RoundError: nobody answered.
+        DataError, ConfigError, PlanError: the fleet's rows cannot be used, or are too few devices'. RoundError: nobody
+            answered.
     """
     rows = []
     for seed in range(seeds):
@@ -109,22 +86,6 @@ def bench_pace(fleet: Fleet, seeds: int, buffer: int, progress: Progress) -> lis
     return rows
 
 
-def course_of(fleet: Fleet, folder: Path) -> Course:
-    """
-    Raises:
-        DataError, ConfigError, PlanError: the fleet's rows cannot be used.
-    """
-    settled = resolve(fleet, folder)
-    members = tuple(replace(member, device_class=DEVICE_CLASS) for member in settled.members)
-    settled = replace(settled, members=members)
-    file = read_fleet_file(settled.data or Path())
-    devices = [file.device(member.device_id) for member in members]
-    spec = choose_model_spec([profile_data(device) for device in devices], settled.job.model)
-    slow = [straggles(conditions_of(settled, index), device.device_id) for index, device in enumerate(devices)]
-    deadlines_s = _deadlines_s(settled, spec, devices, slow)
-    return Course(settled, spec, pooled(devices).validation, sum(slow), deadlines_s)
-
-
 def reached_s(checks: Sequence[Check], score: float, better: str) -> float | None:
     """When the score was reached at two checks in a row; None: never."""
     sign = 1 if better == "higher" else -1
@@ -132,25 +93,8 @@ def reached_s(checks: Sequence[Check], score: float, better: str) -> float | Non
     return next((check.virtual_s for check in pairs), None)
 
 
-def jobs_of(course: Course, buffer: int) -> dict[str, Job]:
-    """By mode. A round is committed whoever answers: the cut-off leaves many out."""
-    job, fleet = course.fleet.job, course.fleet
-    rounds = {
-        mode: replace(job, minimum_fraction=0.0, deadline_s=deadline_s)
-        for mode, deadline_s in course.deadlines_s.items()
-    }
-    updates = MORE_UPDATES * job.rounds * len(fleet.members) * (1 - fleet.dropout)
-    each = buffer or max(1, len(fleet.members) // 4)
-    table = {**job_table(job), "mode": BUFFERED, "buffer": each, "rounds": max(1, round(updates / each))}
-    del table["optimizer"]  # the mode's own
-    return {**rounds, BUFFERED: replace(job_from(table), deadline_s=course.deadlines_s[EVERYONE])}
-
-
-def trained(course: Course, job: Job, out: Path, told: Callable[[int], None]) -> tuple[list[Check], int]:
-    """The base's way through a job, in a run folder of its own, and how many updates were merged.
-
-    `told` hears of every commit.
-    """
+def trained(course: Course, job: Job, out: Path, told: Callable[[int], None]) -> Trained:
+    """A job, in a run folder of its own; `told` hears of every commit."""
     fleet = prepare(replace(course.fleet, job=job), out)
     nodes = len(fleet.members)
     with Workers(virtual_app, min(fleet.workers, nodes)) as workers, open_registry(out) as registry:
@@ -158,7 +102,7 @@ def trained(course: Course, job: Job, out: Path, told: Callable[[int], None]) ->
         way = _Way(course, max(1, job.rounds // CHECKS), told)
         way.run = start(grid, fleet.job, registry, way.progress, grid.clock)
         train(way.run)
-        return way.checks, sum(row.answered for row in summarise(registry).rounds if row.committed)
+        return Trained(way.checks, sum(row.answered for row in summarise(registry).rounds if row.committed))
 
 
 class _Way:
@@ -182,52 +126,35 @@ class _Way:
 
 
 def _rows(course: Course, buffer: int, folder: Path, progress: Progress) -> list[PaceRow]:
-    task, seed = TASKS[course.spec.kind], course.fleet.seed
-    rows, ways = [], {}
+    """The way that waits for everyone comes first: its score is what the others are to reach."""
+    rows: list[PaceRow] = []
     for at, (mode, job) in enumerate(jobs_of(course, buffer).items()):
 
         def told(done: int, mode: str = mode, total: int = job.rounds) -> None:
-            progress(f"seed {seed}, {mode}", done, total, "")
+            progress(f"seed {course.fleet.seed}, {mode}", done, total, "")
 
-        ways[mode], updates = trained(course, job, folder / str(at), told)
-        last = ways[mode][-1]
-        rows.append(
-            PaceRow(
-                data=course.fleet.name,
-                model=course.spec.name,
-                seed=seed,
-                mode=mode,
-                devices=len(course.fleet.members),
-                slow_devices=course.slow,
-                metric=task.metric,
-                deadline_s=job.deadline_s,
-                commits=last.commits,
-                updates=updates,
-                virtual_s=last.virtual_s,
-                score=last.score,
-            )
-        )
-    return [_compared(row, reached_s(ways[BUFFERED], row.score, task.better)) for row in rows]
+        way = trained(course, job, folder / str(at), told)
+        rows.append(_row(course, job, mode, way, waiting=rows[0] if rows else None))
+    return rows
 
 
-def _compared(row: PaceRow, buffered_s: float | None) -> PaceRow:
-    if row.mode == BUFFERED or buffered_s is None:
-        return row
-    return replace(row, buffered_s=buffered_s, share=buffered_s / row.virtual_s)
-
-
-def _deadlines_s(
-    fleet: Fleet, spec: ModelSpec, devices: Sequence[DeviceData], slow: Sequence[bool]
-) -> dict[str, float]:
-    """The shortest that let everyone, or everyone who is not slow, answer: a whole model down, a coded update up."""
-    model_bytes = FP32_BYTES * schema_of(initial_state(spec, 0)).size
-    work = macs(trace(build(spec), spec)) * fleet.job.train.epochs
-    seconds = []
-    for index, device in enumerate(devices):
-        conditions = conditions_of(fleet, index)
-        slowdown = conditions.slowdown * (conditions.slow_factor if slow[index] else 1)
-        rows = float(work * len(device.train))
-        link = {"down_bytes": model_bytes, "up_bytes": model_bytes // CODED}
-        seconds.append(SLACK * round_s(conditions, slowdown, train_macs=rows, **link))
-    others = [each for each, is_slow in zip(seconds, slow, strict=True) if not is_slow]
-    return {EVERYONE: max(seconds), CUT_OFF: max(others, default=max(seconds))}
+def _row(course: Course, job: Job, mode: str, way: Trained, *, waiting: PaceRow | None) -> PaceRow:
+    task, last = TASKS[course.spec.kind], way.checks[-1]
+    score, whole_s = (waiting.score, waiting.virtual_s) if waiting else (last.score, last.virtual_s)
+    there_s = reached_s(way.checks, score, task.better)
+    return PaceRow(
+        data=course.fleet.name,
+        model=course.spec.name,
+        seed=course.fleet.seed,
+        mode=mode,
+        devices=len(course.fleet.members),
+        slow_devices=sum(course.slow),
+        metric=task.metric,
+        deadline_s=job.deadline_s,
+        commits=last.commits,
+        updates=way.updates,
+        virtual_s=last.virtual_s,
+        score=last.score,
+        reached_s=there_s,
+        share=None if there_s is None else there_s / whole_s,
+    )

@@ -32,11 +32,14 @@ LAST_ROUNDS = 5  # one base's score varies from round to round by more than ways
 class Terms:
     """How many seeds, with how many devices a round; a way that leaves devices out asks the same share of the rest.
 
-    `out` is a folder that keeps what was found.
+    `proxy_devices` take part in no way: the ensemble is asked about their rows. `out` is a folder that keeps what was
+    found.
     """
 
     seeds: int
     per_round: int
+    proxy_devices: int
+    ways: tuple[str, ...] = WAYS
     out: Path | None = None
 
 
@@ -47,12 +50,18 @@ class Errand:
     fleet: Fleet
     way: str
     per_round: int
+    proxy_devices: int
     seed: int
 
     @property
     def file(self) -> str:
         """Named by all that decides what comes of it, but for the code itself."""
-        asked = {"fleet": fleet_table(replace(self.fleet, workers=1)), "way": self.way, "per_round": self.per_round}
+        asked = {
+            "fleet": fleet_table(replace(self.fleet, workers=1)),
+            "way": self.way,
+            "per_round": self.per_round,
+            "proxy_devices": self.proxy_devices,
+        }
         return file_name(f"{self.way.replace(' ', '-')}-seed{self.seed}", asked)
 
 
@@ -63,9 +72,9 @@ def bench_weak(fleet: Fleet, terms: Terms, progress: Progress) -> list[WeakRow]:
         DataError, ConfigError, PlanError: the fleet's rows cannot be used, or its model has no half to train.
     """
     errands = [
-        Errand(fleet=fleet, way=way, per_round=terms.per_round, seed=seed)
+        Errand(fleet=fleet, way=way, per_round=terms.per_round, proxy_devices=terms.proxy_devices, seed=seed)
         for seed in range(terms.seeds)
-        for way in WAYS
+        for way in terms.ways
     ]
 
     def told(done: int, run: Run | None) -> None:
@@ -80,7 +89,7 @@ def bench_weak(fleet: Fleet, terms: Terms, progress: Progress) -> list[WeakRow]:
 def carry_out(errand: Errand) -> tuple[str, Run]:
     """The name of the errand's file, and what is kept in it; on one thread, for a process of its own."""
     torch.set_num_threads(1)
-    course = course_of(errand.fleet, errand.per_round, errand.seed)
+    course = course_of(errand.fleet, errand.per_round, errand.seed, proxy_devices=errand.proxy_devices)
     weak = weak_devices(course.devices, errand.seed)
     if not weak:
         raise DataError(f"fleet {errand.fleet.name!r}: expected two devices with rows to train on, or more, got one")

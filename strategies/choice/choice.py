@@ -25,8 +25,8 @@ class Candidate:
     """A device that may be asked, and what is known of it from earlier rounds.
 
     rows: those it trains on. asked, answered: how often in the latest rounds. last_loss: its training loss the last
-    time an update of it was merged. last_round: the last one that asked it. seconds: what its last update took it.
-    None: not known, or never.
+    time an update of it was merged. last_round: the last one that asked it. seconds: what its
+    last answer took, or longer where it was waited for in vain since. None: not known, or never.
     """
 
     device_id: str

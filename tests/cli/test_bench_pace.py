@@ -7,14 +7,16 @@ import pytest
 from typer.testing import CliRunner
 
 from fedtailor.cli.main import app
+from fedtailor.protos.errors import ConfigError
 from fedtailor.simulations import pace
 from fedtailor.simulations.pace import PaceRow
+from fedtailor.simulations.pace_course import EVERYONE
 
 ROW = PaceRow(
     data="watch",
     model="conv1d",
     seed=0,
-    mode=pace.EVERYONE,
+    mode=EVERYONE,
     devices=40,
     slow_devices=13,
     metric="accuracy",
@@ -23,10 +25,10 @@ ROW = PaceRow(
     updates=1280,
     virtual_s=80.0,
     score=0.91,
-    buffered_s=24.0,
-    share=0.3,
+    reached_s=None,
+    share=None,
 )
-ROWS = [ROW, replace(ROW, mode="buffered", commits=128, virtual_s=30.0, score=0.92, buffered_s=None, share=None)]
+ROWS = [ROW, replace(ROW, mode="buffered", commits=128, virtual_s=30.0, score=0.92, reached_s=24.0, share=0.3)]
 
 
 @pytest.fixture
@@ -60,9 +62,9 @@ def test_options_say_who_is_slow_and_how_long(benched):
     assert (fleet.slow_fraction, fleet.devices, fleet.job.rounds, seeds, buffer) == (0.5, 10, 6, 1, 4)
 
 
-def test_a_table_says_when_buffered_training_was_there(benched):
+def test_a_table_says_when_a_way_had_reached_the_score_of_those_that_wait(benched):
     table, _ = benched()
-    assert pace.EVERYONE in table
+    assert EVERYONE in table
     assert "13 of 40" in table
     assert "30%" in table
 
@@ -70,5 +72,11 @@ def test_a_table_says_when_buffered_training_was_there(benched):
 def test_rows_come_as_json(benched):
     out, _ = benched("--json")
     rows = json.loads(out)["rows"]
-    assert [row["share"] for row in rows] == [0.3, None]
+    assert [row["share"] for row in rows] == [None, 0.3]
     assert rows[0]["virtual_s"] == 80.0
+
+
+def test_one_device_is_refused_with_how_many_are_needed():
+    refused = CliRunner().invoke(app, ["bench", "pace", "--devices", "1"])
+    assert isinstance(refused.exception, ConfigError)
+    assert str(refused.exception).startswith("devices: expected at least 2, ")

@@ -36,7 +36,7 @@ def asked(monkeypatch):
     def bench(fleet, terms, progress):
         calls.append((fleet, terms))
         progress("rows, in two tiers", 1, 1, "")
-        return weak_rows([run(way, seed) for seed in range(terms.seeds) for way in WAYS])
+        return weak_rows([run(way, seed) for seed in range(terms.seeds) for way in terms.ways])
 
     monkeypatch.setattr("fedtailor.simulations.weak_bench.bench_weak", bench)
     return calls
@@ -52,6 +52,15 @@ def test_rows_as_json_say_what_each_tier_gets(asked):
     assert (first["worst"], first["mean_tuned"]) == pytest.approx((0.7, 0.825))
     fleet, terms = asked[0]
     assert (fleet.job.rounds, terms.seeds, terms.per_round, terms.out) == (7, 2, 3, None)
+    assert terms.proxy_devices == bench_weak.PROXY_DEVICES
+
+
+def test_ways_may_be_chosen_and_so_may_the_devices_set_apart(asked):
+    options = ["--only", "depth,leave out", "--only", "depth + ensemble", "--proxy", "2"]
+    done = CliRunner().invoke(app, ["bench", "weak", "--json", *options])
+    assert done.exit_code == 0, done.output
+    assert [row["way"] for row in json.loads(done.stdout)["rows"]] == ["depth", "depth + ensemble", "leave out"]
+    assert asked[0][1].proxy_devices == 2
 
 
 def test_the_table_has_a_line_for_every_way_and_says_what_it_counts(asked):

@@ -2,55 +2,23 @@
 
 from collections import Counter
 from dataclasses import replace
-from math import sqrt
 
 import numpy as np
 import pytest
+from buffered_fleet import BUFFERED, TRAIN, merged, slow_fleet
 from flwr.app import Error, Message
-from scripted import FakeTime, ScriptedDevice, Vanish, fleet
-from scripted_run import JOB, devices, fail, last_base, run, vanish
+from scripted import FakeTime, Vanish, fleet
+from scripted_run import devices, fail, last_base, run, vanish
 from sqlalchemy import select
 
 from fedtailor.protos.errors import RoundError
-from fedtailor.server.buffered import stale_weight
 from fedtailor.server.registry import Registry, open_registry
-from fedtailor.server.rows import UpdateRow
+from fedtailor.server.rows import TrafficRow
 from fedtailor.strategies.merge.aggregate import AggregateSpec
-
-BUFFERED = replace(JOB, mode="buffered", buffer=2, staleness=10, rounds=6)
-TRAIN = "train"
-
-
-class Slow:
-    """Its replies to training come `seconds` after they were asked for."""
-
-    def __init__(self, grid, time, seconds):
-        self.grid, self.time, self.seconds = grid, time, seconds
-
-    def __call__(self, device, message):
-        reply = Message(device.train(), reply_to=message)
-        self.time.at.append((self.time.now_s + self.seconds, lambda: self.grid.extra.append(reply)))
-        raise Vanish
-
-
-def slow_fleet(*pairs):
-    """A fleet of (device, seconds), and its clock."""
-    time = FakeTime()
-    grid = fleet(*(device for device, _ in pairs))
-    for device, seconds in pairs:
-        device.on[TRAIN] = Slow(grid, time, seconds)
-    return grid, time
 
 
 def orders(device):
     return [order for kind, order in device.orders if kind == TRAIN]
-
-
-def merged(folder):
-    """(device, round that merged it, base it trained on) of every update."""
-    with open_registry(folder) as registry, registry.transaction() as session:
-        rows = session.scalars(select(UpdateRow).order_by(UpdateRow.round, UpdateRow.device_id))
-        return [(row.device_id, row.round, row.base_version) for row in rows]
 
 
 def test_a_commit_takes_as_many_updates_as_the_buffer_holds(tmp_path):
@@ -72,32 +40,17 @@ def test_nobody_waits_for_a_slow_device(tmp_path):
     assert sum(row.seconds for row in summary.rounds) < 8  # waiting for everyone takes 27
 
 
-def test_a_late_update_is_merged_with_the_base_it_was_made_for_and_its_discount(tmp_path):
-    a, b = ScriptedDevice("a", pull=1.0), ScriptedDevice("b", pull=9.0, rows=300)
-    grid, time = slow_fleet((a, 2.0), (b, 5.0))
-    run(tmp_path, grid, replace(BUFFERED, buffer=1, rounds=3), time)
-    assert merged(tmp_path) == [("a", 1, 0), ("a", 2, 1), ("b", 3, 0)]
-    start = a.held[0].state
-    for name, value in last_base(tmp_path, a)[1].items():
-        assert np.allclose(value, 1.0 + (9.0 - start[name]), atol=1e-5)
-
-
-def test_an_update_counts_less_the_older_it_is(tmp_path):
-    a, b = ScriptedDevice("a", pull=1.0), ScriptedDevice("b", pull=9.0)
-    c = ScriptedDevice("c", pull=1.0)
-    grid, time = slow_fleet((a, 2.0), (b, 5.0), (c, 2.0))
-    run(tmp_path, grid, replace(BUFFERED, buffer=2, rounds=3), time)
-    assert merged(tmp_path) == [("a", 1, 0), ("c", 1, 0), ("a", 2, 1), ("c", 2, 1), ("a", 3, 2), ("b", 3, 0)]
-    share = (1 / sqrt(3)) / (1 + 1 / sqrt(3))
-    start = a.held[0].state
-    for name, value in last_base(tmp_path, a)[1].items():
-        assert np.allclose(value, 1.0 + share * (9.0 - start[name]), atol=1e-5)
-
-
-@pytest.mark.parametrize("behind", [0, 1, 7])
-def test_a_discount_never_makes_a_weight_less_than_one(behind):
-    assert stale_weight(1.0, behind, 7) >= 1
-    assert stale_weight(5.0, behind, 7) / stale_weight(5.0, 0, 7) == pytest.approx(1 / sqrt(1 + behind))
+def test_the_seconds_of_every_device_run_from_its_message_to_its_reply_however_many_commits_lie_between(tmp_path):
+    a, b, c = devices("abc")
+    grid, time = slow_fleet((a, 1.0), (b, 1.0), (c, 4.5))
+    run(tmp_path, grid, BUFFERED, time)
+    with open_registry(tmp_path) as registry, registry.transaction() as session:
+        rows = session.scalars(select(TrafficRow).where(TrafficRow.stage == TRAIN)).all()
+    assert all((row.seconds is not None) == row.answered for row in rows)
+    found = {name: [row.seconds for row in rows if row.device_id == name and row.answered] for name in "abc"}
+    assert found["a"] + found["b"] == pytest.approx([1.0] * (len(found["a"]) + len(found["b"])), abs=0.5)
+    assert found["c"] == pytest.approx([4.5] * len(found["c"]), abs=0.5)
+    assert found["c"]
 
 
 def test_an_update_that_is_too_old_is_refused_and_its_device_goes_on(tmp_path):

@@ -93,6 +93,43 @@ def test_candidates_know_what_earlier_rounds_recorded_and_nothing_of_later_ones(
     assert [(each.asked, each.last_round, each.last_loss) for each in new] == [(0, None, None)]
 
 
+def timed(pairs):
+    """A fleet of (device, seconds that it takes), and its clock."""
+    time, grid = FakeTime(), fleet(*(device for device, _ in pairs))
+
+    def answer_later(device, message, *, seconds):
+        reply = Message(device.train(), reply_to=message)
+        time.at.append((time.now_s + seconds, lambda: grid.extra.append(reply)))
+        vanish()
+
+    for device, seconds in pairs:
+        device.on["train"] = partial(answer_later, seconds=seconds)
+    return grid, time
+
+
+def test_candidates_know_how_long_their_last_answer_took_and_how_long_they_were_waited_for_in_vain(tmp_path):
+    a, b, c = devices()
+    grid, time = timed([(a, 2.0), (b, 9.0), (c, 1e6)])
+    run(tmp_path, grid, time=time)
+    with open_registry(tmp_path) as registry:
+        again = start(fleet(*devices()), JOB, registry, quiet, FakeTime().clock)
+        known, new = candidates(again, 4, ["a", "b", "c"]), candidates(again, 1, ["a"])
+    assert [each.seconds for each in known] == [
+        pytest.approx(2.0, abs=0.5),
+        pytest.approx(9.0, abs=0.5),
+        JOB.deadline_s,
+    ]
+    assert new[0].seconds is None
+
+
+def test_a_slow_device_is_asked_less_often_than_an_equally_useful_fast_one(tmp_path):
+    fleet_ = devices("abcdefgh")
+    grid, time = timed([(device, 10.0 if device.device_id in "cg" else 1.0) for device in fleet_])
+    run(tmp_path, grid, replace(UTILITY, rounds=40), time)
+    asked = {device.device_id: len(rounds_asked(device)) for device in fleet_}
+    assert 0 < max(asked[name] for name in "cg") < min(asked[name] for name in "abdefh") / 2
+
+
 def test_only_what_came_lately_counts_as_answered(tmp_path):
     (a,) = devices("a")
     a.on["train"] = lambda device, _: device.train() if device.order.plan.round < 5 else vanish()

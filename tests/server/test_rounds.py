@@ -84,6 +84,27 @@ def test_a_reply_that_comes_while_waiting_is_taken():
     assert 10 <= time.now_s < 11
 
 
+def test_a_device_is_waited_for_until_it_replies_or_the_deadline_has_passed():
+    time, held = FakeTime(), []
+    grid = ScriptedGrid(dict.fromkeys((11, 12, 13), lambda message: held.append(message) or vanish(message)))
+    grid.handlers[14] = answer()
+    for at, seconds in enumerate((12.0, 7.0)):
+        time.at.append((seconds, lambda at=at: grid.extra.append(Message(content(), reply_to=held[at]))))
+
+    def refuse(device_id, _):
+        if device_id == "b":
+            raise DecodeError("not its base")
+
+    found = exchange(grid, asks(*"abcd"), CALL, refuse, clock=time.clock)
+    seconds = {device_id: traffic.seconds for device_id, traffic in found.traffic.items()}
+    assert seconds == {
+        "a": pytest.approx(12.0, abs=0.5),
+        "b": pytest.approx(7.0, abs=0.5),
+        "c": CALL.deadline_s,
+        "d": 0.0,
+    }
+
+
 def test_a_refused_reply_costs_its_bytes_and_one_line():
     def refuse(device_id, _):
         if device_id == "a":

@@ -1,10 +1,22 @@
+from dataclasses import replace
+
 import pytest
 from in_this_process import Here
 from small_fleet import JOB, small_fleet
 
+from fedtailor.protos.errors import ConfigError
 from fedtailor.server.job import BUFFERED, ROUNDS
 from fedtailor.simulations import pace
-from fedtailor.simulations.pace import CUT_OFF, EVERYONE, Check, bench_pace, course_of, jobs_of, reached_s
+from fedtailor.simulations.pace import Check, bench_pace, reached_s
+from fedtailor.simulations.pace_course import (
+    CUT_OFF,
+    EVERYONE,
+    UNIFORM,
+    UTILITY,
+    course_of,
+    jobs_of,
+    updates_per_s,
+)
 
 SLOW = {"slow_fraction": 0.5, "slow_factor": 10.0, "dropout": 0.2}
 
@@ -47,32 +59,50 @@ def course(tmp_path_factory):
 
 
 def test_the_deadlines_let_everyone_answer_or_all_but_the_slow(course):
-    assert 0 < course.slow < 3
-    assert 0 < course.deadlines_s[CUT_OFF] < course.deadlines_s[EVERYONE]
+    assert 0 < sum(course.slow) < 3
+    assert 0 < course.cut_off_s < course.deadline_s
 
 
-def test_buffered_training_merges_half_as_many_updates_again(course):
+def test_every_way_has_a_job_and_those_with_spares_differ_in_their_choice_alone(course):
     jobs = jobs_of(course, buffer=2)
     assert {mode: job.mode for mode, job in jobs.items()} == {
-        EVERYONE: ROUNDS, CUT_OFF: ROUNDS, BUFFERED: BUFFERED
+        EVERYONE: ROUNDS, CUT_OFF: ROUNDS, UNIFORM: ROUNDS, UTILITY: ROUNDS, BUFFERED: BUFFERED
     }  # fmt: skip
-    assert jobs[BUFFERED].rounds * 2 == pytest.approx(1.5 * 10 * 3 * 0.8, abs=1)
+    assert jobs[UTILITY].choice.name == "utility"
+    assert replace(jobs[UTILITY], choice=jobs[UNIFORM].choice) == jobs[UNIFORM]
+    assert jobs[UNIFORM].over_selection > 0
+    assert jobs[UNIFORM].rounds * jobs[UNIFORM].fraction == jobs[EVERYONE].rounds
     assert jobs[BUFFERED].optimizer.name == "sgd"
-    assert jobs[BUFFERED].deadline_s == jobs[EVERYONE].deadline_s
+    assert {job.deadline_s for mode, job in jobs.items() if mode != CUT_OFF} == {course.deadline_s}
 
 
-def test_every_way_to_train_is_a_row_and_waiting_takes_longest(tmp_path, monkeypatch):
+def test_buffered_training_is_given_half_the_time_of_rounds_that_wait(course):
+    steady = replace(course, fleet=replace(course.fleet, dropout=0.0), seconds=(1.0, 1.0, 4.0))
+    assert updates_per_s(steady) == pytest.approx(2.25)
+    job = jobs_of(steady, buffer=2)[BUFFERED]
+    assert job.rounds * 2 == pytest.approx(0.5 * 10 * steady.deadline_s * 2.25, abs=1)
+    absent = replace(course, fleet=replace(course.fleet, dropout=0.5), seconds=(1.0, 1.0, 4.0))
+    assert updates_per_s(absent) == pytest.approx(0.5 * (2 / (0.5 + 2.1) + 1 / (2 + 2.1)))
+
+
+def test_every_way_to_train_is_a_row_and_whoever_does_not_wait_for_all_commits_sooner(tmp_path, monkeypatch):
     monkeypatch.setattr(pace, "Workers", HereAlone)
     told = []
     fleet = small_fleet(tmp_path, **SLOW, job={**JOB, "rounds": 4})
     rows = {row.mode: row for row in bench_pace(fleet, 1, 1, lambda *step: told.append(step))}
-    assert list(rows) == [EVERYONE, CUT_OFF, BUFFERED]
-    assert rows[CUT_OFF].virtual_s < rows[EVERYONE].virtual_s
-    assert rows[CUT_OFF].updates < rows[EVERYONE].updates
-    assert rows[BUFFERED].commits == rows[BUFFERED].updates == 14
+    waiting, buffered = rows[EVERYONE], rows[BUFFERED]
+    assert list(rows) == [EVERYONE, CUT_OFF, UNIFORM, UTILITY, BUFFERED]
+    assert max(row.virtual_s / row.commits for row in rows.values()) == waiting.virtual_s / waiting.commits
+    assert rows[CUT_OFF].updates < waiting.updates
+    assert buffered.commits == buffered.updates
+    assert buffered.virtual_s == pytest.approx(waiting.virtual_s / 2, rel=0.3)
     assert all(0 <= row.score <= 1 for row in rows.values())
-    assert (rows[BUFFERED].buffered_s, rows[BUFFERED].share) == (None, None)
-    for mode in (EVERYONE, CUT_OFF):
-        row = rows[mode]
-        assert row.buffered_s is None or row.share == row.buffered_s / row.virtual_s
-    assert told[-1][:3] == ("seed 0, buffered", 14, 14)
+    for row in rows.values():
+        assert row.share == (None if row.reached_s is None else row.reached_s / waiting.virtual_s)
+    assert told[-1][:3] == ("seed 0, buffered", buffered.commits, buffered.commits)
+
+
+def test_one_device_is_too_few(tmp_path):
+    fleet = replace(small_fleet(tmp_path), devices=1, partition="iid")
+    with pytest.raises(ConfigError, match=r"devices: expected at least 2, .* got 1"):
+        bench_pace(fleet, 1, 0, lambda *_: None)

@@ -4,19 +4,25 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from in_this_process import run_here
 from small_fleet import JOB, small_fleet
+from sqlalchemy import select
 
+from fedtailor.protos.messages import RECORD, TrainReply
+from fedtailor.protos.wire import from_bytes
 from fedtailor.server.coordinator import train
 from fedtailor.server.job import job_from, job_table
 from fedtailor.server.registry import open_registry
 from fedtailor.server.rounds import CLOCK
+from fedtailor.server.rows import TrafficRow
 from fedtailor.server.run import start
 from fedtailor.server.summarise import summarise
+from fedtailor.simulations import reliability
 from fedtailor.simulations.app import simulated_app, virtual_app
 from fedtailor.simulations.fleet import write_fleet
 from fedtailor.simulations.grid import InProcessGrid
 from fedtailor.simulations.simulate import CONFIG, prepare, simulate
-from fedtailor.simulations.virtual_grid import VirtualGrid
+from fedtailor.simulations.virtual_grid import VirtualGrid, stamp
 from fedtailor.simulations.workers import Workers
 
 TRYING = {"dropout": 0.2, "slow_fraction": 0.5, "slow_factor": 10.0}
@@ -80,3 +86,24 @@ def test_a_buffered_job_runs_to_its_report(tmp_path):
     summary = simulate(small_fleet(tmp_path, job=job, **TRYING), tmp_path / "run", quiet)
     assert [(row.round, row.committed, row.answered) for row in summary.rounds] == [(n, True, 1) for n in range(1, 5)]
     assert all(row.scores is not None for row in summary.devices)
+
+
+@pytest.mark.parametrize("mode", ["rounds", "buffered"])
+def test_the_registry_knows_the_seconds_that_every_device_was_simulated_to_take(tmp_path, monkeypatch, mode):
+    simulated: dict[str, list[tuple[int, float]]] = {}
+
+    def noted(reply, took_s):
+        update = from_bytes(TrainReply, reply.content[RECORD]["train"], sender="test").update
+        simulated.setdefault(update.device_id, []).append((update.round, took_s))
+        return stamp(reply, took_s)
+
+    monkeypatch.setattr(reliability, "stamp", noted)
+    job = {**JOB, "rounds": 6, "recipes": [], "mode": mode, "buffer": 2}
+    run_here(small_fleet(tmp_path, job=job, **TRYING), tmp_path / "run")
+    with open_registry(tmp_path / "run") as registry, registry.transaction() as session:
+        query = select(TrafficRow).where(TrafficRow.stage == "train", TrafficRow.answered).order_by(TrafficRow.round)
+        rows = session.scalars(query).all()
+    for device_id, took in simulated.items():
+        recorded = [row.seconds for row in rows if row.device_id == device_id]
+        assert 0 < len(recorded) <= len(took)
+        assert recorded == pytest.approx([took_s for _, took_s in sorted(took)][: len(recorded)], abs=1e-6)
