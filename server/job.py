@@ -54,9 +54,10 @@ class Job:
     step of the whole model is `weak`: it trains a submodel by `depth` or `width`, or is left out (`leave-out`).
     `aggregate` combines a round's updates, and by what they come to `optimizer` moves the base. `kappa` shrinks
     coordinates that few devices cover and `update_norm` clips each update; 0 switches either off. What was merged then
-    learns from the `ensemble` of what it was merged of, where that names proxy rows. Over the last
-    `cooldown` of the rounds the learning rate of training falls to a twentieth. Every `reprofile_every` rounds devices
-    profile their data anew, and those whose data has moved are planned anew; 0: never.
+    learns from the `ensemble` of what it was merged of, where that names proxy rows. A device
+    with few rows trains more epochs than `train` says (`local_training`). Over the last `cooldown` of the rounds the
+    learning rate of training falls to a twentieth. Every `reprofile_every` rounds devices profile their data anew, and
+    those whose data has moved are planned anew; 0: never.
     """
 
     name: str = "fedtailor"

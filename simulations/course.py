@@ -20,7 +20,7 @@ from fedtailor.strategies.choice.choice import Candidate
 from fedtailor.strategies.codec.profile import Uplink
 from fedtailor.strategies.ensemble import Rows, Teacher
 from fedtailor.strategies.label_prior import FleetLabels, fleet_labels, label_prior
-from fedtailor.strategies.plan import choose_model_spec, cooled, for_round
+from fedtailor.strategies.plan import choose_model_spec, cooled, for_round, local_training
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,12 @@ class Course:
         share = cooled(round_, job.rounds, job.cooldown)
         return {
             each.device_id: for_round(
-                replace(self.template, device_id=each.device_id, label_prior=self.priors.get(each.device_id, ())),
+                replace(
+                    self.template,
+                    device_id=each.device_id,
+                    train=local_training(self.template.train, len(self.devices[each.device_id].train)),
+                    label_prior=self.priors.get(each.device_id, ()),
+                ),
                 seed=job.seed,
                 round_=round_,
                 base_version=round_ - 1,

@@ -8,7 +8,7 @@ from statistics import mean
 import numpy as np
 
 from fedtailor.client.train import cosine, loss_of_state, train
-from fedtailor.protos.plan import Plan
+from fedtailor.protos.plan import Plan, TrainPlan
 from fedtailor.protos.schema import State
 from fedtailor.simulations.course import Course
 from fedtailor.simulations.federation import RAW, Federation, Kept, Learner, Wire
@@ -17,6 +17,7 @@ from fedtailor.simulations.learning_outcome import LOCAL, OWN, Outcome
 from fedtailor.simulations.learning_turns import DITTO, PROXIMAL
 from fedtailor.strategies.codec.profile import Uplink
 from fedtailor.strategies.models.model import initial_state
+from fedtailor.strategies.plan import local_training
 
 FEWEST_EPOCHS = 15  # of the pooled rows, however short the federation
 
@@ -28,10 +29,11 @@ def alone(intake: Intake) -> Outcome:
     """Each device from the start on its own train rows: as many passes as in the rounds and fine-tuning together."""
     course = intake.course
     start = initial_state(course.template.model, course.job.seed)
-    epochs = _passes(course) + course.job.personal.epochs
 
     def own(plan: Plan) -> State:
-        rows, asked = course.devices[plan.device_id].train, replace(plan.train, epochs=epochs)
+        rows = course.devices[plan.device_id].train
+        epochs = _passes(course, local_training(plan.train, len(rows))) + course.job.personal.epochs
+        asked = replace(plan.train, epochs=epochs)
         return train(start, rows, plan.model, asked, seed=plan.seed, schedule=cosine).state
 
     kept = {name: {OWN: own(intake.plan(name))} for name in course.trainable}
@@ -42,7 +44,7 @@ def together(intake: Intake) -> Outcome:
     """All train rows in one place: as many passes as in the rounds, at least `FEWEST_EPOCHS`."""
     course = intake.course
     spec, seed = course.template.model, course.job.seed
-    plan = replace(course.template.train, epochs=max(FEWEST_EPOCHS, _passes(course)))
+    plan = replace(course.template.train, epochs=max(FEWEST_EPOCHS, _passes(course, course.template.train)))
     rows = course.rows.train
     return Outcome(shared=train(initial_state(spec, seed), rows, spec, plan, seed=seed, schedule=cosine).state)
 
@@ -108,7 +110,6 @@ def _mean_local(course: Course, kept: Mapping[str, Kept]) -> State:
     }
 
 
-def _passes(course: Course) -> int:
-    """Over its train rows, of a device that is asked as often as may be expected."""
-    job = course.job
-    return ceil(job.rounds * job.fraction * job.train.epochs)
+def _passes(course: Course, asked: TrainPlan) -> int:
+    """Over its train rows, of a device that is asked for this as often as may be expected."""
+    return ceil(course.job.rounds * course.job.fraction * asked.epochs)

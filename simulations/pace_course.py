@@ -23,7 +23,7 @@ from fedtailor.strategies.choice.choice import ChoiceSpec
 from fedtailor.strategies.graph.macs import macs
 from fedtailor.strategies.graph.trace import trace
 from fedtailor.strategies.models.model import build, initial_state
-from fedtailor.strategies.plan import choose_model_spec
+from fedtailor.strategies.plan import choose_model_spec, local_training
 
 DEVICE_CLASS = "phone"
 FP32_BYTES = 4
@@ -119,12 +119,13 @@ def updates_per_s(course: Course) -> float:
 def _seconds(fleet: Fleet, spec: ModelSpec, devices: Sequence[DeviceData], slow: Sequence[bool]) -> tuple[float, ...]:
     """A whole model down, all rows, a coded update up."""
     model_bytes = FP32_BYTES * schema_of(initial_state(spec, 0)).size
-    work = macs(trace(build(spec), spec)) * fleet.job.train.epochs
+    work = macs(trace(build(spec), spec))
     seconds = []
     for index, device in enumerate(devices):
         conditions = conditions_of(fleet, index)
         slowdown = conditions.slowdown * (conditions.slow_factor if slow[index] else 1)
-        rows = float(work * len(device.train))
+        rows = len(device.train)
+        passes = local_training(fleet.job.train, rows).epochs
         link = {"down_bytes": model_bytes, "up_bytes": model_bytes // CODED}
-        seconds.append(round_s(conditions, slowdown, train_macs=rows, **link))
+        seconds.append(round_s(conditions, slowdown, train_macs=float(work * rows * passes), **link))
     return tuple(seconds)

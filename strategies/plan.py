@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,16 @@ from fedtailor.protos.data_profile import DataProfile
 from fedtailor.protos.errors import PlanError
 from fedtailor.protos.messages import Profile
 from fedtailor.protos.model_spec import ModelSpec
-from fedtailor.protos.plan import PersonalPlan, Plan
+from fedtailor.protos.plan import PersonalPlan, Plan, TrainPlan
 from fedtailor.strategies.label_prior import FleetLabels, label_prior
 from fedtailor.strategies.models.model import choose_model, head_of, model_named
 from fedtailor.strategies.submodel.choose import fitting, head_within, rolled
 
 AUTO = "auto"
 LITTLE_LABELS = 40  # fewer: fine-tuning fits noise, and a validation split of this size cannot tell
+# Speakers with about twelve clips, 20 of 132 a round, 100 rounds: one step each round .41 on validation rows, four .71,
+# eight .74. With more rows more steps helped some fleets and harmed others.
+LOCAL_STEPS = 4
 STRONG_SKEW = 0.5  # total variation distance from the fleet's label distribution
 CONSTANT = 1e-6  # a channel whose deviation is below this share of its mean is constant
 
@@ -94,7 +98,7 @@ def choose_plan(profile: Profile, template: Plan, fleet: FleetLabels, *, weak: s
     plan = replace(
         template,
         device_id=profile.data.device_id,
-        train=replace(template.train, footprint=footprint),
+        train=replace(local_training(template.train, profile.data.train_samples), footprint=footprint),
         personal=personal,
         personal_parameters=head_of(template.model) if personal.method == "head" else (),
         gate=template.gate if margin is None else replace(template.gate, margin=margin),
@@ -104,6 +108,14 @@ def choose_plan(profile: Profile, template: Plan, fleet: FleetLabels, *, weak: s
         label_prior=label_prior(profile.data.class_counts, fleet),
     )
     return plan, word
+
+
+def local_training(train: TrainPlan, rows: int) -> TrainPlan:
+    """The training of a round for a device with so many rows: one with a batch or two goes through them again, as long
+    as that is within `LOCAL_STEPS` steps. Bytes are dearer than its steps, which take it no longer than others.
+    """
+    steps = max(1, ceil(rows / train.batch_size))
+    return replace(train, epochs=max(train.epochs, LOCAL_STEPS // steps))
 
 
 def choose_personal(data: DataProfile, fleet: FleetLabels, asked: PersonalPlan) -> tuple[PersonalPlan, str]:

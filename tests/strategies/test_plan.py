@@ -21,6 +21,7 @@ from fedtailor.strategies.plan import (
     cooled,
     for_round,
     label_skew,
+    local_training,
 )
 
 EVEN = FleetLabels((50, 50))
@@ -270,3 +271,19 @@ def test_a_device_too_small_even_for_the_head_keeps_the_shared_model():
     spec = choose_model_spec([profile()])
     plan, word = choose_plan(joined(profile(), Budget(train_ram_bytes=900)), template(spec), EVEN, weak="width")
     assert (plan.submodel.kind, plan.personal.method, word) == ("leave-out", "shared", "shared (weak device)")
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(1, 4), (16, 4), (17, 2), (32, 2), (33, 1), (500, 1)])
+def test_a_device_with_few_rows_goes_through_them_again_for_at_most_four_steps(rows, epochs):
+    train = TrainPlan(epochs=1, batch_size=16, learning_rate=0.05)
+    assert local_training(train, rows).epochs == epochs
+    assert local_training(replace(train, epochs=3), rows).epochs == max(epochs, 3)
+
+
+def test_a_plan_has_the_epochs_for_its_devices_rows():
+    spec = choose_model_spec([profile()])
+    few, many = (
+        choose_plan(joined(replace(profile(), train_samples=rows), Budget()), template(spec), EVEN)[0].train.epochs
+        for rows in (10, 1000)
+    )
+    assert few == 4 * many
