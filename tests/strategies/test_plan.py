@@ -273,8 +273,8 @@ def test_a_device_too_small_even_for_the_head_keeps_the_shared_model():
     assert (plan.submodel.kind, plan.personal.method, word) == ("leave-out", "shared", "shared (weak device)")
 
 
-@pytest.mark.parametrize(("rows", "epochs"), [(1, 4), (16, 4), (17, 2), (32, 2), (33, 1), (500, 1)])
-def test_a_device_with_few_rows_goes_through_them_again_for_at_most_four_steps(rows, epochs):
+@pytest.mark.parametrize(("rows", "epochs"), [(1, 8), (16, 8), (17, 4), (32, 4), (33, 1), (500, 1)])
+def test_a_device_with_few_rows_goes_through_them_again_for_at_most_eight_steps(rows, epochs):
     train = TrainPlan(epochs=1, batch_size=16, learning_rate=0.05)
     assert local_training(train, rows).epochs == epochs
     assert local_training(replace(train, epochs=3), rows).epochs == max(epochs, 3)
@@ -286,4 +286,4 @@ def test_a_plan_has_the_epochs_for_its_devices_rows():
         choose_plan(joined(replace(profile(), train_samples=rows), Budget()), template(spec), EVEN)[0].train.epochs
         for rows in (10, 1000)
     )
-    assert few == 4 * many
+    assert few == 8 * many
