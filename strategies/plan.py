@@ -21,8 +21,8 @@ from fedtailor.strategies.submodel.choose import fitting, head_within, rolled
 AUTO = "auto"
 LITTLE_LABELS = 40  # fewer: fine-tuning fits noise, and a validation split of this size cannot tell
 # Speakers with about twelve clips, 20 of 132 a round, 100 rounds, validation rows, seeds 0 and 1: one step a round .41
-# and .34, four .56 and .62, eight .74 and .77, sixteen .75 and .77. Roles of a play, some with as few rows: 3.45 and 3.53
-# bits, eight steps 3.41 and 3.47. With four batches, as engines have, a second epoch did harm.
+# and .34, four .56 and .62, eight .74 and .77, sixteen .75 and .77. Roles of a play, some of which have as few rows:
+# 3.45 and 3.53 bits, eight steps 3.41 and 3.47. With four batches, as engines have, a second epoch did harm.
 LOCAL_STEPS = 8
 FEW_BATCHES = 2
 STRONG_SKEW = 0.5  # total variation distance from the fleet's label distribution
