@@ -48,7 +48,7 @@ def codec(
     from fedtailor.simulations.codec_methods import methods_named
 
     terms = Terms(
-        methods=methods_named([name for name in methods.split(",") if name]),
+        methods=methods_named([methods]),
         seeds=seeds or (QUICK_SEEDS if quick else SEEDS),
         per_round=per_round,
         out=out,

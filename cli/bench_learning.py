@@ -48,10 +48,11 @@ def learning(
     from fedtailor.cli.output import stderr
     from fedtailor.cli.progress import shown_progress
     from fedtailor.simulations.learning_bench import Terms, bench_learning
-    from fedtailor.simulations.learning_methods import methods_named
+    from fedtailor.simulations.learning_methods import METHODS
+    from fedtailor.simulations.named import named
 
     terms = Terms(
-        methods=methods_named([name for names in only or () for name in names.split(",") if name]),
+        methods=named("only", only or (), METHODS),
         seeds=seeds or (QUICK_SEEDS if quick else SEEDS),
         per_round=per_round,
         unseen=unseen,

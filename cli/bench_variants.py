@@ -49,7 +49,7 @@ def variants(
     from fedtailor.simulations.variants_plot import variants_svg
 
     terms = Terms(
-        peers=peers_named([name for name in peers.split(",") if name]),
+        peers=peers_named([peers]),
         seeds=seeds or (QUICK_SEEDS if quick else SEEDS),
         epochs=epochs or (QUICK_EPOCHS if quick else EPOCHS),
         calibration=calibration,

@@ -43,14 +43,15 @@ def weak(
     """
     from fedtailor.cli.output import print_json, print_rich, stderr
     from fedtailor.cli.progress import shown_progress
+    from fedtailor.simulations.named import named
     from fedtailor.simulations.weak_bench import Terms, bench_weak
-    from fedtailor.simulations.weak_ways import ways_named
+    from fedtailor.simulations.weak_ways import WAYS
 
     terms = Terms(
         seeds=seeds or (QUICK_SEEDS if quick else SEEDS),
         per_round=per_round,
         proxy_devices=proxy,
-        ways=ways_named([name.strip() for names in only or () for name in names.split(",") if name.strip()]),
+        ways=named("only", only or (), {way: way for way in WAYS}),
         out=out,
     )
     job = {"rounds": rounds or (QUICK_ROUNDS if quick else ROUNDS), "model": model}

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from fedtailor.protos.errors import ConfigError
 from fedtailor.protos.plan import CodecSpec
 from fedtailor.simulations.codec_rows import FP32, OURS
 from fedtailor.simulations.federation import RAW, Wire
+from fedtailor.simulations.named import named
 from fedtailor.strategies.codec.profile import Uplink
 
 AHEAD = 0.5
@@ -46,12 +46,9 @@ METHODS = {
 
 
 def methods_named(names: Sequence[str]) -> tuple[Wire, ...]:
-    """The methods of these names, in this order, with fp32 before them; all where none is named.
+    """The methods of these names, as `named`, and fp32, which all are held against.
 
     Raises:
         ConfigError: nobody knows one of them.
     """
-    unknown = [name for name in names if name not in METHODS]
-    if unknown:
-        raise ConfigError(f"methods: expected some of {', '.join(METHODS)}, got {unknown[0]!r}")
-    return tuple(METHODS[name] for name in dict.fromkeys((FP32, *(names or METHODS))))
+    return named("methods", [*names, FP32] if any(names) else (), METHODS)

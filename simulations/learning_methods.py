@@ -5,10 +5,9 @@ local epochs, batches, clipping and cooled learning rate, and merge by the job's
 in `learning_turns` (a device's part in a round), `learning_training` (what that leads to) and `learning_finals`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from fedtailor.protos.errors import ConfigError
 from fedtailor.simulations.federation import PLAIN
 from fedtailor.simulations.learning_finals import (
     fine_tuned,
@@ -65,15 +64,3 @@ METHODS = {
         Method(name=OURS_INT8, training="ours", final=in_integers),
     )
 }
-
-
-def methods_named(names: Sequence[str]) -> tuple[Method, ...]:
-    """The methods of these names, in the table's order; all where none is named.
-
-    Raises:
-        ConfigError: nobody knows one of them.
-    """
-    unknown = [name for name in names if name not in METHODS]
-    if unknown:
-        raise ConfigError(f"only: expected some of {', '.join(METHODS)}, got {unknown[0]!r}")
-    return tuple(method for name, method in METHODS.items() if not names or name in names)

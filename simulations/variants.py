@@ -18,7 +18,7 @@ from fedtailor.client.probe import probe
 from fedtailor.client.store import DeviceStore
 from fedtailor.client.tailor import Tailored, tailor
 from fedtailor.client.train import cosine
-from fedtailor.protos.errors import ConfigError, DataError
+from fedtailor.protos.errors import DataError
 from fedtailor.protos.plan import Recipe
 from fedtailor.protos.samples import DeviceData, Samples
 from fedtailor.server.job import STUDENT
@@ -27,6 +27,7 @@ from fedtailor.server.run import plan_template
 from fedtailor.simulations.central import devices_of, pooled, train_base
 from fedtailor.simulations.contest import Contest, Made, smallest_bytes
 from fedtailor.simulations.fleet import Fleet
+from fedtailor.simulations.named import named
 from fedtailor.simulations.peers.outcome import run_peer
 from fedtailor.simulations.peers.peer import PEERS, Peer, PeerTask, Validation
 from fedtailor.simulations.peers.plain_model import plain_model
@@ -62,15 +63,8 @@ class Terms:
 
 
 def peers_named(names: Sequence[str]) -> tuple[Peer, ...]:
-    """The registered peers of these names, in this order; all of them where none is named.
-
-    Raises:
-        ConfigError: nobody knows one of them.
-    """
-    unknown = [name for name in names if name not in PEERS]
-    if unknown:
-        raise ConfigError(f"peers: expected some of {', '.join(PEERS)}, got {unknown[0]!r}")
-    return tuple(PEERS[name] for name in names or PEERS)
+    """The registered peers of these names, as `named`."""
+    return named("peers", names, PEERS)
 
 
 def bench_variants(fleet: Fleet, terms: Terms, progress: Progress) -> list[VariantRow]:

@@ -1,9 +1,8 @@
 """The ways in which a fleet may treat its weak devices, each a course of its own over the same rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from fedtailor.protos.errors import ConfigError
 from fedtailor.protos.plan import Plan, Submodel
 from fedtailor.server.job import EnsemblePlan
 from fedtailor.simulations.course import Course
@@ -15,18 +14,6 @@ TAUGHT = "depth + ensemble"
 WAYS = (ALL_STRONG, DEPTH, TAUGHT, WIDTH, LEFT_OUT)
 # Of 30 and 100 steps at 1e-4 to 1e-3, on validation rows (fashion, dirichlet:0.3, 40 devices, 40 rounds, seeds 10, 11).
 LESSONS = EnsemblePlan(steps=100, learning_rate=1e-4)
-
-
-def ways_named(names: Sequence[str]) -> tuple[str, ...]:
-    """The ways of these names, in the table's order; all where none is named.
-
-    Raises:
-        ConfigError: nobody knows one of them.
-    """
-    unknown = [name for name in names if name not in WAYS]
-    if unknown:
-        raise ConfigError(f"only: expected some of {', '.join(WAYS)}, got {unknown[0]!r}")
-    return tuple(way for way in WAYS if not names or way in names)
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,7 +91,7 @@ def test_quick_is_one_seed_of_a_few_epochs_unless_asked_otherwise(asked, tmp_pat
 
 def test_peers_are_chosen_by_comma_and_an_unknown_one_is_named(asked, tmp_path):
     run(tmp_path / "owned.npz", "--peers", "ort-static,nncf-ptq")
-    assert [peer.name for peer in asked[0][1].peers] == ["ort-static", "nncf-ptq"]
+    assert [peer.name for peer in asked[0][1].peers] == ["nncf-ptq", "ort-static"]
     refused = run(tmp_path / "owned.npz", "--peers", "gzip")
     assert isinstance(refused.exception, ConfigError)
 

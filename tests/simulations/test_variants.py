@@ -10,7 +10,7 @@ from small_variants import EFFICIENCY, REFERENCE
 
 from fedtailor.client.fleet_arrays import FleetArrays
 from fedtailor.client.fleet_file import write_fleet_file
-from fedtailor.protos.errors import ConfigError, DataError
+from fedtailor.protos.errors import DataError
 from fedtailor.protos.mask import KeptChannels, Mask
 from fedtailor.protos.net import Conv, Linear
 from fedtailor.protos.plan import Recipe
@@ -22,7 +22,7 @@ from fedtailor.simulations.fleet import fleet_from
 from fedtailor.simulations.peers.peer import PEERS
 from fedtailor.simulations.train_small import fresh, middle_rung, train_small
 from fedtailor.simulations.variant_row import VariantRow, by_method, spread
-from fedtailor.simulations.variants import Terms, bench_variants, peers_named
+from fedtailor.simulations.variants import Terms, bench_variants
 from fedtailor.simulations.variants_plot import variants_svg
 from fedtailor.strategies.graph.realise import realise
 from fedtailor.strategies.graph.trace import trace
@@ -76,13 +76,6 @@ def test_rows_without_a_test_split_are_refused(tmp_path, fleet):
     write_fleet_file(tmp_path / "rows.npz", arrays(split=np.tile(np.uint8([0, 0, 1]), 120)))
     with pytest.raises(DataError, match="expected validation and test rows to compare methods on, got 120 and 0"):
         bench_variants(fleet, Terms(peers=(), seeds=1, epochs=1, calibration=9), lambda *_: None)
-
-
-def test_peers_are_asked_for_by_name():
-    assert peers_named([]) == tuple(PEERS.values())
-    assert [peer.name for peer in peers_named(["ort-static"])] == ["ort-static"]
-    with pytest.raises(ConfigError, match=r"expected some of .*ort-static.*, got 'gzip'"):
-        peers_named(["ort-static", "gzip"])
 
 
 def test_pooling_keeps_every_row_of_every_split_once(fleet):

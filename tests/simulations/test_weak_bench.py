@@ -12,7 +12,7 @@ from fedtailor.simulations.course import course_of
 from fedtailor.simulations.federation import Federation, Wire
 from fedtailor.simulations.weak_bench import Errand, Terms, bench_weak, carry_out, personal_plan
 from fedtailor.simulations.weak_tiers import weak_devices
-from fedtailor.simulations.weak_ways import ALL_STRONG, DEPTH, LEFT_OUT, TAUGHT, WAYS, WIDTH, course_of_way, ways_named
+from fedtailor.simulations.weak_ways import ALL_STRONG, DEPTH, LEFT_OUT, TAUGHT, WAYS, WIDTH, course_of_way
 from fedtailor.strategies.models.model import initial_state
 
 
@@ -121,13 +121,6 @@ def test_other_seeds_set_other_devices_apart(four):
 def test_two_devices_must_be_left_to_train(four):
     with pytest.raises(ConfigError, match=r"proxy: expected at most 2 of 4 devices .* to be set apart, .* got 3"):
         course_of(four, 3, seed=0, proxy_devices=3)
-
-
-def test_ways_are_named_and_others_refused():
-    assert ways_named([]) == WAYS
-    assert ways_named([WIDTH, TAUGHT]) == (TAUGHT, WIDTH)
-    with pytest.raises(ConfigError, match=r"only: expected some of all strong, depth, .* got 'height'"):
-        ways_named(["height"])
 
 
 def test_a_fleet_of_one_device_has_no_tiers(tmp_path):
