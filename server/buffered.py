@@ -147,7 +147,7 @@ class _Buffer:
             self.found.note(None, f"abandoned: none of {len(self.asked)} devices asked answered; the base is as before")
             return None
         try:
-            return self.gathering.next_base()
+            return self.gathering.next_base(self._run.downlink)
         except RoundError as error:
             self.found.note(None, f"abandoned: {error}; the base is as before")
             return None

@@ -94,7 +94,7 @@ def train_round(run: Run, number: int) -> RoundRow:
         lambda device_id, content: under_way.receive(run.roster, device_id, content),
         clock=run.clock,
     )
-    closed = under_way.close(found, run.clock.now() - began)
+    closed = under_way.close(found, run.clock.now() - began, run.downlink)
     return close_round(run, closed, found)
 
 

@@ -12,7 +12,7 @@ from fedtailor.protos.budget import Budget
 from fedtailor.protos.errors import PlanError, RegistryError, RoundError
 from fedtailor.protos.messages import Profile
 from fedtailor.protos.model_spec import ModelSpec
-from fedtailor.protos.plan import Plan
+from fedtailor.protos.plan import CodecSpec, Plan
 from fedtailor.protos.schema import Schema, schema_of
 from fedtailor.protos.summary import RoundRow
 from fedtailor.protos.wire import from_bytes
@@ -59,6 +59,11 @@ class Run:
     plans: dict[str, Plan] = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
     proxy: Rows | None = None  # what the job's ensemble is asked; None without one
+
+    @property
+    def downlink(self) -> CodecSpec:
+        """How the base's next step is written."""
+        return downlink_of(self.job, self.labels)
 
     def teacher(self) -> Teacher | None:
         """One that has heard nobody yet, for a round."""
@@ -281,7 +286,7 @@ def plan_template(job: Job, model: ModelSpec, labels: FleetLabels) -> Plan:
         feedback=uplink.feedback,
         gate=job.gate,
         budget=Budget(),
-        downlink=downlink_of(job),
+        downlink=downlink_of(job, labels),
         step_ahead=uplink.step_ahead,
         local_parameters=job.local_parameters,
     )

@@ -76,7 +76,7 @@ class TailorStrategy(Strategy):
                 accept(arrival, call, lambda *it: under_way.receive(run.roster, *it), self._found)
         for device_id in devices.values():
             self._found.note(device_id, f"device {device_id}, {TRAIN}: no answer")
-        closed = under_way.close(self._found, run.clock.now() - self._began)
+        closed = under_way.close(self._found, run.clock.now() - self._began, run.downlink)
         outcome = close_round(run, closed, self._found)
         metrics = {"train_loss": outcome.train_loss, "base_validation_score": outcome.base_validation_score}
         record = MetricRecord({name: value for name, value in metrics.items() if value is not None})

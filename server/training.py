@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from flwr.app import RecordDict
 
 from fedtailor.protos.errors import RoundError
+from fedtailor.protos.plan import CodecSpec
 from fedtailor.protos.schema import Floats, schema_of
 from fedtailor.protos.summary import RoundRow
 from fedtailor.server.base import Base, next_base, stepped_base
@@ -17,7 +18,6 @@ from fedtailor.server.peer import Peer, after_exchange
 from fedtailor.server.roster import Roster
 from fedtailor.server.rounds import Ask, Exchange
 from fedtailor.server.rows import TrafficRow, UpdateRow
-from fedtailor.server.uplink import downlink_of
 from fedtailor.strategies.codec.shared_only import shared_part
 from fedtailor.strategies.ensemble import Teacher
 from fedtailor.strategies.merge.aggregate import aggregate_of
@@ -59,8 +59,8 @@ class Gathering:
             return None
         return self._teacher.ask(said_by(self.base, answer.decoded), answer.submodel, sender=sender)
 
-    def next_base(self) -> Base:
-        """The base that the answers lead to.
+    def next_base(self, downlink: CodecSpec) -> Base:
+        """The base that the answers lead to, its step written by `downlink`.
 
         Raises:
             RoundError: too few answers for what the aggregate promises. PlanError: it cannot combine their masks.
@@ -69,7 +69,7 @@ class Gathering:
         moved = stepped_base(self.base, step, optimizer_of(job.optimizer), job.local_parameters)
         if self._teacher is not None:
             moved = taught(moved, self._teacher, job, self.number)
-        return next_base(moved, moved.state, self.number, downlink_of(job), (job.seed, self.number, DOWNLINK))
+        return next_base(moved, moved.state, self.number, downlink, (job.seed, self.number, DOWNLINK))
 
     def peers(self, known: Mapping[str, Peer], *, committed: bool) -> dict[str, Peer]:
         """`known` of those asked, and what the answers and whether they were committed tell of them."""
@@ -158,9 +158,9 @@ class TrainingRound:
         answer = self._orders.read(roster, device_id, content)
         self._gathering.fold(answer, answer.weight)
 
-    def close(self, found: Exchange, seconds: float) -> Closed:
+    def close(self, found: Exchange, seconds: float, downlink: CodecSpec) -> Closed:
         """What the round came to; it is abandoned where too few devices answered."""
-        gathering, base = self._gathering, self._next_base(found)
+        gathering, base = self._gathering, self._next_base(found, downlink)
         committed = base is not None
         known = self._orders.peers | after_exchange(self._orders.peers, found, gathering.base.version)
         return Closed(
@@ -170,13 +170,13 @@ class TrainingRound:
             peers=gathering.peers(known, committed=committed),
         )
 
-    def _next_base(self, found: Exchange) -> Base | None:
+    def _next_base(self, found: Exchange, downlink: CodecSpec) -> Base | None:
         wanted = self.cohort.wanted
         if not 0 < len(self._gathering.answers) >= self._job.minimum_fraction * wanted:
             found.note(None, _abandoned(found, wanted, self._job))
             return None
         try:
-            return self._gathering.next_base()
+            return self._gathering.next_base(downlink)
         except RoundError as error:
             found.note(None, f"abandoned: {error}; the base is as before")
             return None

@@ -13,6 +13,6 @@ def uplink_of(job: Job, parameters: int, labels: FleetLabels) -> Uplink:
     return Uplink(codec=job.codec, feedback=job.feedback, step_ahead=job.step_ahead)
 
 
-def downlink_of(job: Job) -> CodecSpec:
-    """How the base's own steps are written: as the job says, or by how often it will ask a device."""
-    return broadcast_profile(job.fraction) if job.downlink.name == AUTO else job.downlink
+def downlink_of(job: Job, labels: FleetLabels) -> CodecSpec:
+    """How the base's own steps are written: as `uplink_of`."""
+    return broadcast_profile(job.fraction, skewed=labels.skewed) if job.downlink.name == AUTO else job.downlink

@@ -25,5 +25,7 @@ def test_otherwise_it_follows_from_how_often_devices_are_asked_and_how_they_diff
 
 
 def test_the_way_down_is_as_the_job_names_it_or_follows_from_how_often_devices_are_asked():
-    assert downlink_of(replace(Job(), downlink=NAMED)) == NAMED
-    assert downlink_of(replace(Job(), fraction=0.1)) == broadcast_profile(0.1) != downlink_of(Job())
+    assert downlink_of(replace(Job(), downlink=NAMED), SKEWED) == NAMED
+    rare = replace(Job(), fraction=0.1)
+    assert downlink_of(rare, SKEWED) == broadcast_profile(0.1, skewed=True) != downlink_of(Job(), SKEWED)
+    assert downlink_of(rare, EVEN) == downlink_of(Job(), EVEN) == downlink_of(Job(), SKEWED)

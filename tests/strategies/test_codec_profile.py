@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import given
-from hypothesis.strategies import floats, integers
+from hypothesis.strategies import booleans, floats, integers
 
 from fedtailor.strategies.codec.codec import coder_of
 from fedtailor.strategies.codec.profile import LEAST, MOST, OFTEN, SAID, Statistics, broadcast_profile, profile
@@ -39,15 +39,16 @@ def test_over_a_run_a_device_names_the_same_share_of_coordinates_however_often_i
 
 
 @given(participation=floats(0.1, 1.0), rounds=integers(30, 1000))
-def test_devices_with_labels_like_the_others_say_nearly_all_however_often_they_are_asked(participation, rounds):
-    assert uplink(participation, rounds, skewed=False) == uplink(1.0)
+def test_devices_with_labels_like_the_others_say_all_and_keep_nothing_back(participation, rounds):
+    chosen = uplink(participation, rounds, skewed=False)
+    assert chosen == (uplink(1.0) if participation >= OFTEN else uplink(0.001))
 
 
-@given(participation=SHARES)
-def test_who_is_asked_rarely_is_told_of_the_base_in_larger_steps(participation):
-    codec = broadcast_profile(participation)
+@given(participation=SHARES, skewed=booleans())
+def test_who_is_asked_rarely_in_a_skewed_fleet_is_told_of_the_base_in_larger_steps(participation, skewed):
+    codec = broadcast_profile(participation, skewed=skewed)
     assert coder_of(codec)
-    assert codec.args["step"] == (1 if participation >= OFTEN else 3)
+    assert codec.args["step"] == (3 if participation < OFTEN and skewed else 1)
 
 
 @given(participation=floats(OFTEN, 1.0), rounds=integers(1, 1000))
