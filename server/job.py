@@ -16,7 +16,7 @@ AUTO = "auto"
 ROUNDS, BUFFERED = "rounds", "buffered"
 
 TRAIN = TrainPlan(epochs=1, batch_size=16, learning_rate=0.05, momentum=0.9, clip_norm=2.0)
-PERSONAL = PersonalPlan(method=AUTO, epochs=60, batch_size=16, learning_rate=0.05)
+PERSONAL = PersonalPlan(method=AUTO, epochs=60, batch_size=16, learning_rate=0.05, proximal=1.0)
 GATE = GatePlan()
 LADDER = (
     Recipe(name="int8", shrink=1, precision="int8"),

@@ -142,7 +142,7 @@ def test_a_late_device_with_other_data_is_refused():
 
 @pytest.mark.parametrize(
     ("counts", "method"),
-    [((0, 0), "shared"), ((20, 19), "shared"), ((20, 20), "finetune"), ((200, 0), "finetune")],
+    [((0, 0), "shared"), ((20, 19), "ditto"), ((20, 20), "finetune"), ((200, 0), "finetune")],
 )
 def test_the_method_follows_the_amount_of_data(counts, method):
     assert choose_personal(profile(counts=counts), FleetLabels((100, 100)), AUTO)[0].method == method
@@ -152,7 +152,7 @@ def test_in_a_skewed_fleet_little_data_is_enough_to_be_told_of():
     few = profile(counts=(9, 1))
     plan, word = choose_personal(few, FleetLabels((50, 50), 0.4), AUTO)
     assert (plan.method, word) == ("prior", "prior (little data)")
-    assert choose_personal(few, FleetLabels((50, 50), 0.0), AUTO)[1] == "shared (little data)"
+    assert choose_personal(few, FleetLabels((50, 50), 0.0), AUTO)[1] == "ditto (little data)"
 
 
 def test_many_classes_do_not_make_forty_labels_little():
